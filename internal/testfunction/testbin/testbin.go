@@ -20,12 +20,15 @@ const program = "github.com/joinery/faas/internal/testfunction"
 
 var build = sync.OnceValues(buildProgram)
 
+// Path returns the path of the test function, for programs that are no tests.
+func Path() (string, error) { return build() }
+
 // Build returns the path of the test function, a static binary. It is built once
 // for each state of its sources and kept in the temporary directory. tb is failed when
 // it cannot be built.
 func Build(tb testing.TB) string {
 	tb.Helper()
-	bin, err := build()
+	bin, err := Path()
 	if err != nil {
 		tb.Fatalf("testbin: build the test function: %v", err)
 	}
