@@ -3,7 +3,10 @@ package faas
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Function is one immutable version of a function, as the registry (F1) keeps it.
@@ -170,6 +173,23 @@ func (s *Spec) MaxPerInstance() int {
 	return s.Concurrency
 }
 
+// Clone returns a copy that shares no memory with s that could change. Empty maps
+// and slices become nil, as they do in JSON.
+func (s *Spec) Clone() Spec {
+	c := *s
+	c.Command = append([]string(nil), s.Command...)
+	c.Constraints = append([]Constraint(nil), s.Constraints...)
+	c.Env, c.Labels = cloneMap(s.Env), cloneMap(s.Labels)
+	return c
+}
+
+func cloneMap(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
+}
+
 // Bounds of a Spec, so that one record stays small and quick to check.
 const (
 	maxSpecItems = 1024      // elements of Command, Env, Labels, Constraints
@@ -191,17 +211,22 @@ func (s *Spec) Validate() error {
 			errs = append(errs, err)
 		}
 	}
+	if s.Driver != "" {
+		if err := ValidateName("driver", s.Driver); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if len(s.Command) == 0 || s.Command[0] == "" {
 		bad("command", "is empty; it names the program or the handler")
 	}
 	size := 0
 	text := func(field, v string) {
 		size += len(v)
-		for i := 0; i < len(v); i++ {
-			if v[i] == 0 {
-				bad(field, "has a NUL byte")
-				return
-			}
+		if strings.IndexByte(v, 0) >= 0 {
+			bad(field, "has a NUL byte")
+		}
+		if !utf8.ValidString(v) {
+			bad(field, "is not valid UTF-8")
 		}
 	}
 	for _, v := range s.Command {

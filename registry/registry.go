@@ -30,8 +30,9 @@ import (
 )
 
 // Registry keeps function metadata: immutable numbered versions of functions, and
-// aliases that point to them. Every change gets the next revision of the registry.
-// After Close every method but Close returns ErrClosed.
+// aliases that point to them. Every change gets a revision of its own, the next one of
+// the registry. A write whose ctx had ended before it changes nothing and returns
+// ErrCanceled or ErrTimeout. After Close every method but Close returns ErrClosed.
 type Registry interface {
 	Functions
 	Aliases
@@ -51,7 +52,7 @@ type Functions interface {
 	Get(ctx context.Context, ref faas.Ref) (faas.Function, error)
 	// List returns functions in the order of namespace, name and version number. A page token
 	// stays valid while functions come and go: what exists all the time is listed
-	// exactly once. Errors: ErrInvalidArgument (limit or token).
+	// exactly once. Errors: ErrInvalidArgument (a name, the limit or the token).
 	List(ctx context.Context, q Query) (Page, error)
 	// Delete removes one version, or with ref.Version empty the function with all its versions and
 	// aliases. Errors: ErrNotFound, ErrConflict (an alias points to the version;
@@ -59,8 +60,8 @@ type Functions interface {
 	Delete(ctx context.Context, ref faas.Ref, o *DeleteOptions) error
 	// Watch yields every change after the given revision, in order and without gaps, and
 	// blocks while there is none. It ends with one error: ErrCanceled or ErrTimeout (ctx),
-	// ErrClosed, or ErrExhausted when the changes after that revision are no longer kept
-	// (List again, and watch from the page's Revision).
+	// ErrClosed, or ErrExhausted when the changes after that revision are no longer kept, or the
+	// registry never reached it (List again, and watch from the page's Revision).
 	Watch(ctx context.Context, after faas.Revision) iter.Seq2[Event, error]
 }
 
@@ -70,9 +71,10 @@ type Aliases interface {
 	// valid by faas.ValidateName and not a number. Errors: ErrInvalidArgument, ErrNotFound
 	// (no such version), ErrConflict (o.IfRevision).
 	SetAlias(ctx context.Context, a Alias, o *AliasOptions) (Alias, error)
-	// ListAliases returns the aliases of a function in the order of their names; none for an unknown function.
+	// ListAliases returns the aliases of a function in the order of their names; none for an unknown
+	// function. fn.Version is ignored. Errors: ErrInvalidArgument.
 	ListAliases(ctx context.Context, fn faas.Ref) ([]Alias, error)
-	// DeleteAlias removes the alias that ref.Version names, or returns ErrNotFound.
+	// DeleteAlias removes the alias that ref.Version names. Errors: ErrNotFound, ErrInvalidArgument.
 	DeleteAlias(ctx context.Context, ref faas.Ref) error
 }
 
@@ -139,7 +141,7 @@ type EventKind string
 const (
 	// Published: a version was added.
 	Published EventKind = "published"
-	// Deleted: a version was removed. Deleting a function is one event for each version and alias.
+	// Deleted: a version was removed. Deleting a function is one event for each alias and then for each version.
 	Deleted EventKind = "deleted"
 	// AliasSet: an alias was made or moved; Ref names it, Target is where it points.
 	AliasSet EventKind = "alias-set"
@@ -154,6 +156,6 @@ type Event struct {
 	Ref faas.Ref
 	// Target is set for AliasSet.
 	Target string
-	// Revision is that of the change. Events of one call may share it.
+	// Revision is that of the change; it grows from event to event.
 	Revision faas.Revision
 }
