@@ -61,7 +61,7 @@ type Driver interface {
 	// once). It returns when the task and everything it started are gone and forgotten:
 	// List no longer has it. A task that ended by itself is forgotten too. An unknown id is
 	// ErrNotFound; of two concurrent Stops both return after the end. When ctx ends, Stop
-	// returns ErrTimeout or ErrCanceled and the end goes on.
+	// returns ErrTimeout or ErrCanceled and the end goes on. Of several Stops the shortest grace holds.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 
 	// List returns every task that was started and not stopped, those that ended by
