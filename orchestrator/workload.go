@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"errors"
 	"time"
 
 	"github.com/joinery/faas"
@@ -40,6 +41,21 @@ type Workload struct {
 	Restart bool `json:"restart,omitempty"`
 }
 
+// Validate checks every field and reports every fault at once; each is
+// ErrInvalidArgument and names the field and the rule. Constraints are the scheduler's to judge.
+func (w *Workload) Validate() error {
+	spec := faas.Spec{Contract: w.Contract, Code: w.Code, Command: w.Command, Env: w.Env, Requests: w.Requests, Limits: w.Limits,
+		Isolation: w.Isolation, Constraints: w.Constraints, Concurrency: w.Concurrency, StartTimeout: w.StartTimeout,
+		Grace: w.Grace, Labels: w.Labels}
+	err := spec.Validate()
+	if len(w.Group) > maxGroupBytes {
+		err = errors.Join(err, faas.Errorf("resource manager", "validate", "group", faas.ErrInvalidArgument, "is longer than %d bytes", maxGroupBytes))
+	}
+	return errors.Join(faas.ValidateName("id", w.ID), faas.ValidateName("driver", w.Driver), err)
+}
+
+const maxGroupBytes = 512
+
 // Phase is where a workload stands.
 type Phase string
 
@@ -72,7 +88,8 @@ type Status struct {
 	Endpoint driver.Endpoint `json:"endpoint,omitzero"`
 	// Exit is how it ended, when it had been running.
 	Exit *driver.Exit `json:"exit,omitempty"`
-	// Error is the failure when it could not be placed or started.
+	// Error is the failure when it could not be placed or started. While it is pending for lack
+	// of capacity it is ErrExhausted.
 	Error *Failure `json:"error,omitempty"`
 	// Restarts counts how often it was started again.
 	Restarts int `json:"restarts,omitempty"`
