@@ -1,0 +1,149 @@
+package memrouter
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// health is what is known against an instance. It is all zero for a healthy one.
+type health struct {
+	failures int       // in a row, without an answer between
+	strikes  int       // ejections in a row
+	until    time.Time // ejected until then
+	probing  bool      // after that: one request at a time is let in
+	broken   bool      // given up
+
+	base     uint64 // answers of the function when the failures began
+	answered uint64 // own answers at the last look
+	others   uint64 // answers of the function at that time
+	silent   time.Time
+}
+
+// failed books a request that the instance failed: it could not be reached (ErrUnavailable) or it crashed or broke its contract
+// (ErrFunction). Only when others have answered meanwhile is the instance to blame.
+func (f *function) failed(in *instance, err error) {
+	f.mu.Lock()
+	ev := ""
+	defer func() {
+		f.mu.Unlock()
+		if ev != "" {
+			f.r.log.Warn("instance ejected", slog.String("function", f.key), slog.String("instance", in.id), slog.String("why", ev), slog.Any("error", err))
+		}
+	}()
+	select {
+	case <-in.inst.Done():
+		if in.state < draining { // no more requests, before its goroutine has seen it
+			f.leave(in)
+			in.state = draining
+			f.draining++
+			in.broken = true
+			in.marked.Store(true)
+			in.shut()
+			f.settle()
+		}
+		return
+	default:
+	}
+	_, _, _, answered := f.counts()
+	if in.failures == 0 {
+		in.base = answered
+	}
+	in.failures++
+	in.marked.Store(true)
+	switch {
+	case in.state == ejected && in.probing:
+		ev = f.eject(in, "the probe failed", err)
+	case in.state == ready && in.failures >= f.r.cfg.EjectAfter && answered > in.base:
+		ev = f.eject(in, fmt.Sprintf("%d failures in a row while others answered", in.failures), err)
+	}
+	f.settle()
+}
+
+// healthy clears everything: the instance answered.
+func (f *function) healthy(in *instance) {
+	if in.state > ejected {
+		return
+	}
+	if in.state == ejected {
+		f.leave(in)
+		in.state = ready
+		f.ready++
+		in.open()
+		f.record(Event{Kind: Recovered, Instance: in.id, Why: "it answered"})
+	}
+	in.health = health{}
+	in.marked.Store(false)
+}
+
+// eject takes an instance away from picking for a time that doubles each time in a row, and
+// gives it up after maxStrikes. The last one is never ejected. It returns why, or "" when it did nothing.
+func (f *function) eject(in *instance, why string, err error) string {
+	if in.state == ready && f.ready < 2 {
+		return ""
+	}
+	f.leave(in)
+	in.state = ejected
+	f.ejected++
+	in.marked.Store(true)
+	in.shut()
+	in.strikes++
+	in.probing = false
+	if in.strikes >= maxStrikes && f.ready > 0 {
+		in.broken = true
+		f.drainWithin(in, f.grace(), "given up: "+why)
+		return why
+	}
+	pause := min(f.r.cfg.EjectFor<<(in.strikes-1), maxEject)
+	in.until = time.Now().Add(pause)
+	f.record(Event{Kind: Ejected, Instance: in.id, Why: fmt.Sprintf("%s; for %v", why, pause), Err: err})
+	return why
+}
+
+// check looks after a function's instances from time to time: it finds those that hang and
+// lets a probe through to those that were ejected.
+func (f *function) check(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ready+f.ejected == 0 || f.ready < 2 && f.ejected == 0 {
+		return
+	}
+	busyAll, _, _, all := f.counts()
+	for _, in := range f.instances {
+		if in.state > ejected {
+			continue
+		}
+		busy, answered := in.use()
+		if answered != in.answered || busy == 0 || in.silent.IsZero() {
+			in.answered, in.others, in.silent = answered, all, now
+		}
+		hung := hangs(now.Sub(in.silent), all-in.others, busyAll-busy, f.r.cfg.EjectSilent)
+		switch {
+		case in.state == ready && hung:
+			why := fmt.Sprintf("no answer for %v with %d in flight, while others answered %d", now.Sub(in.silent).Round(time.Millisecond), busy, all-in.others)
+			if f.eject(in, why, nil) != "" {
+				in.silent = now
+			}
+		case in.state == ejected && in.probing && hung:
+			if f.eject(in, "the probe was not answered", nil) != "" {
+				in.silent = now
+			}
+		case in.state == ejected && !in.probing && (f.ready == 0 || !now.Before(in.until)):
+			in.probing = true
+			in.answered, in.others, in.silent = answered, all, now
+			in.openOne()
+		}
+	}
+	f.settle()
+}
+
+// hangs tells a hung instance from one with long calls: nothing was answered for longer than the
+// limit, and for much longer than the others take for a call by Little's law
+// (time in the system = number in it / rate of answers).
+func hangs(silent time.Duration, answers uint64, busy int, limit time.Duration) bool {
+	if silent < limit || answers < minAnswers {
+		return false
+	}
+	mean := time.Duration(float64(busy) * float64(silent) / float64(answers))
+	return silent >= 8*mean
+}

@@ -1,0 +1,227 @@
+package memrouter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/joinery/faas"
+)
+
+// Invoke routes the request to an instance, waiting for one in the function's queue if need be,
+// and returns its answer. The function's Timeout and ctx bound it as a whole, the earlier wins. An
+// answer with a streamed body holds its slot until the body is closed or read to its end.
+//
+// Errors: see package router. Only a request that certainly never reached an instance is tried
+// again, at most three times, if its body is in hand.
+func (r *Router) Invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
+	if f := r.routes.get(req.Function); f != nil && f.timeout == 0 && req.Timing == nil {
+		if s := f.take(&r.hints, 1); s != nil {
+			resp, err := s.invoke(ctx, req)
+			if err == nil && resp != nil {
+				if _, inHand := resp.Body.InHand(); inHand {
+					s.release(ending{1, 1})
+					return resp, nil
+				}
+			}
+			resp, err, again := f.conclude(ctx, req, s, resp, err, 1, nil)
+			if !again {
+				return resp, err
+			}
+			return f.serve(ctx, req, time.Time{}, s.in, 2, nil)
+		}
+	}
+	return r.invoke(ctx, req)
+}
+
+// invoke is Invoke for everything but the plain warm call.
+func (r *Router) invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
+	var began time.Time
+	if req.Timing != nil {
+		began = time.Now()
+	}
+	for {
+		f, err := r.resolve(ctx, req.Function)
+		if err != nil {
+			return nil, err
+		}
+		if req.Timing != nil {
+			now := time.Now()
+			req.Timing.Add(faas.PhaseLookup, now.Sub(began))
+			began = now
+		}
+		bounded, cancel := f.bound(ctx)
+		resp, err := f.serve(bounded, req, began, nil, 1, cancel)
+		if !errors.Is(err, errGone) {
+			return resp, err
+		}
+	}
+}
+
+// bound applies the function's own timeout, where it comes before ctx's deadline. cancel may be nil.
+func (f *function) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.timeout == 0 {
+		return ctx, nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= f.timeout {
+		return ctx, nil
+	}
+	return context.WithTimeout(ctx, f.timeout)
+}
+
+// serve waits for a slot and calls the instance, from the given try on.
+func (f *function) serve(ctx context.Context, req *faas.Request, began time.Time, avoid *instance, try int, cancel context.CancelFunc) (*faas.Response, error) {
+	for {
+		first := uint64(1)
+		if try > 1 {
+			first = 0
+		}
+		s, cold, err := f.acquire(ctx, req, avoid, first)
+		if err != nil {
+			if try > 1 {
+				f.lost()
+				if errors.Is(err, errGone) { // only a deletion is that quick
+					err = f.notFound()
+				}
+			}
+			if cancel != nil {
+				cancel()
+			}
+			return nil, err
+		}
+		var slotted time.Time
+		if req.Timing != nil {
+			slotted = time.Now()
+			credit(req.Timing, slotted.Sub(began), cold)
+		}
+		run := req.Timing.Get(faas.PhaseRun)
+		resp, err := s.invoke(ctx, req)
+		if req.Timing != nil {
+			began = time.Now()
+			if req.Timing.Get(faas.PhaseRun) == run { // unless the instance knew better
+				req.Timing.Add(faas.PhaseRun, began.Sub(slotted))
+			}
+		}
+		resp, err, again := f.conclude(ctx, req, s, resp, err, try, cancel)
+		if !again {
+			return resp, err
+		}
+		avoid = s.in
+		try++
+	}
+}
+
+// credit divides the time a request waited: what the start it waited for took in each phase,
+// from the end backwards as far as the request saw it, and the rest to the queue.
+func credit(t *faas.Timing, wait time.Duration, cold *faas.Timing) {
+	for _, p := range [...]faas.Phase{faas.PhaseInit, faas.PhaseStart, faas.PhasePlace, faas.PhaseDecide} {
+		d := min(cold.Get(p), wait)
+		t.Add(p, d)
+		wait -= d
+	}
+	t.Add(faas.PhaseQueue, wait)
+}
+
+// invoke calls the instance; a panic of an in-process function does not keep the slot.
+func (s *share) invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			s.release(ending{completed: 1})
+		}
+	}()
+	resp, err := s.in.inst.Invoke(ctx, req)
+	returned = true
+	return resp, err
+}
+
+// conclude accounts for a call that came back and gives its slot back, now or when a streamed answer ends;
+// again says that the request never reached the instance and may be tried on another one.
+func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, resp *faas.Response, err error, try int, cancel context.CancelFunc) (_ *faas.Response, _ error, again bool) {
+	if err == nil && resp == nil {
+		err = faas.Errorf("router", "invoke", f.key, faas.ErrFunction, "instance %q returned neither an answer nor an error", s.in.id)
+	}
+	end := ending{completed: 1}
+	if err == nil {
+		if _, inHand := resp.Body.InHand(); !inHand {
+			return hold(resp, s, cancel), nil, false
+		}
+		end.answered = 1
+	} else {
+		resp = nil
+		switch class := faas.Class(err); {
+		case errors.Is(class, faas.ErrUnavailable):
+			_, inHand := req.Body.InHand()
+			if again = inHand && try < maxTries && ctx.Err() == nil; again {
+				end.completed = 0
+			}
+			f.failed(s.in, err)
+		case errors.Is(class, faas.ErrFunction), errors.Is(class, faas.ErrOutOfMemory):
+			f.failed(s.in, err)
+		}
+	}
+	s.release(end)
+	if cancel != nil && !again {
+		cancel()
+	}
+	return resp, err, again
+}
+
+// lost counts a request that ended between two tries.
+func (f *function) lost() {
+	f.mu.Lock()
+	f.completed++
+	f.mu.Unlock()
+}
+
+// hold returns the response with a body that gives the slot back at its end.
+func hold(resp *faas.Response, s *share, cancel context.CancelFunc) *faas.Response {
+	held := *resp // the instance's own value is not ours to change
+	held.Body = faas.Stream(&heldBody{body: resp.Body.Reader(), s: s, cancel: cancel}, resp.Body.Size())
+	return &held
+}
+
+// heldBody is a streamed answer that occupies a slot until it is closed or read to its end.
+type heldBody struct {
+	body   io.ReadCloser
+	s      *share
+	cancel context.CancelFunc
+	over   atomic.Bool
+}
+
+func (h *heldBody) end(err error) {
+	if h.over.Swap(true) {
+		return
+	}
+	e := ending{completed: 1}
+	if err == nil || err == io.EOF {
+		e.answered = 1
+	}
+	h.s.release(e)
+	if h.cancel != nil {
+		h.cancel()
+	}
+}
+
+func (h *heldBody) Read(p []byte) (int, error) {
+	n, err := h.body.Read(p)
+	if err != nil {
+		h.end(err)
+	}
+	return n, err
+}
+
+// WriteTo keeps a cheaper way to copy that the instance's body may have.
+func (h *heldBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(w, h.body)
+	h.end(err)
+	return n, err
+}
+
+func (h *heldBody) Close() error {
+	err := h.body.Close()
+	h.end(err)
+	return err
+}
