@@ -1,0 +1,175 @@
+//go:build linux
+
+package procdriver_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testbin"
+	"github.com/joinery/faas/orchestrator/driver"
+	"github.com/joinery/faas/orchestrator/driver/procdriver"
+)
+
+// limit is far beyond what anything takes on a busy machine.
+const limit = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "show" {
+		show()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// show is this program as a function: it tells on stderr what it was given, and ends.
+func show() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	for _, e := range entries {
+		to, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err != nil { // the directory itself
+			continue
+		}
+		kind, _, _ := strings.Cut(to, ":")
+		fmt.Fprintf(os.Stderr, "fd %s %s\n", e.Name(), kind)
+	}
+	env := os.Environ()
+	sort.Strings(env)
+	for _, kv := range env {
+		fmt.Fprintln(os.Stderr, "env", kv)
+	}
+	wd, err := os.Getwd()
+	fmt.Fprintln(os.Stderr, "cwd", wd, err)
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "Umask:") {
+			fmt.Fprint(os.Stderr, strings.ReplaceAll(line, "\t", " "))
+		}
+	}
+	limits, _ := os.ReadFile("/proc/self/limits")
+	for line := range strings.Lines(string(limits)) {
+		if strings.HasPrefix(line, "Max core") || strings.HasPrefix(line, "Max open") || strings.HasPrefix(line, "Max file size") {
+			fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(line)[1:4], " "))
+		}
+	}
+	os.Exit(3)
+}
+
+// open returns a driver that is closed, and checked for what it leaves, at the end.
+func open(tb testing.TB, o *procdriver.Options) *procdriver.Driver {
+	tb.Helper()
+	var v procdriver.Options
+	if o != nil {
+		v = *o
+	}
+	if v.Dir == "" {
+		v.Dir = shortDir(tb)
+	}
+	d, err := procdriver.New(&v)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		assert.NoError(tb, d.Close())
+		left, err := os.ReadDir(v.Dir)
+		assert.NoError(tb, err)
+		assert.Empty(tb, left, "files are left")
+	})
+	return d
+}
+
+// shortDir is a temporary directory whose path leaves room for a socket's.
+func shortDir(tb testing.TB) string {
+	dir, err := os.MkdirTemp("", "pd")
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, os.RemoveAll(dir)) })
+	return dir
+}
+
+func ctx(tb testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(tb.Context(), limit)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+// task runs the test function.
+func task(tb testing.TB, id string, c faas.Contract, args ...string) driver.Task {
+	return driver.Task{ID: id, Contract: c, Command: append([]string{testbin.Build(tb)}, args...)}
+}
+
+func start(tb testing.TB, d *procdriver.Driver, t driver.Task) driver.Status {
+	tb.Helper()
+	st, err := d.Start(ctx(tb), t)
+	require.NoError(tb, err)
+	return st
+}
+
+// client talks to one endpoint.
+func client(tb testing.TB, e driver.Endpoint) *http.Client {
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, e.Network, e.Address)
+	}}
+	tb.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: limit}
+}
+
+// get calls the endpoint; the error is that of a connection that was cut.
+func get(tb testing.TB, e driver.Endpoint, path string) (string, error) {
+	tb.Helper()
+	c := client(tb, e)
+	defer c.CloseIdleConnections()
+	resp, err := c.Get("http://function" + path)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+func mustGet(tb testing.TB, e driver.Endpoint, path string) string {
+	tb.Helper()
+	body, err := get(tb, e, path)
+	require.NoError(tb, err)
+	return body
+}
+
+// until waits for the status of a task in that state.
+func until(tb testing.TB, d *procdriver.Driver, id string, s driver.State) driver.Status {
+	tb.Helper()
+	for st, err := range d.Watch(ctx(tb)) {
+		require.NoError(tb, err)
+		if st.ID == id && st.State == s {
+			return st
+		}
+	}
+	panic("unreachable")
+}
+
+// processes counts the live processes, and zombies, whose command line or environment names dir,
+// or that are zombies of this process.
+func alive(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return false
+	}
+	after := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
+	return !strings.HasPrefix(strings.TrimSpace(after), "Z")
+}
+
