@@ -87,7 +87,7 @@ type Assignment struct {
 
 // Start identifies one start of one workload on one node for ever.
 func (a *Assignment) Start(node string) string {
-	return node + "/" + strconv.FormatInt(a.Applied.UnixNano(), 36) + "/" + strconv.Itoa(a.Attempt)
+	return node + "/" + a.Workload.ID + "/" + strconv.FormatInt(a.Applied.UnixNano(), 36) + "/" + strconv.Itoa(a.Attempt)
 }
 
 // AgentStatus is a Status with the attempt it is about.

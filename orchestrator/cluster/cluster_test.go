@@ -127,7 +127,7 @@ func phase(p orchestrator.Phase) func(orchestrator.Status) bool {
 func TestFromApplyToGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		names := memnaming.New(nil)
-		defer names.Close()
+		t.Cleanup(func() { names.Close() })
 		d := memDriver(t)
 		m, _ := startManager(t, names)
 		startAgent(t, names, orchestrator.Node{Name: "n1"}, d)
