@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -194,6 +195,7 @@ func (d *Driver) reserve(t driver.Task) (*instance, error) {
 	if _, taken := d.tasks[t.ID]; taken {
 		return nil, faas.Errorf(component, "start", t.ID, faas.ErrAlreadyExists, "a task of that id is listed")
 	}
+	t.Command, t.Env, t.Labels = slices.Clone(t.Command), maps.Clone(t.Env), maps.Clone(t.Labels)
 	d.next++
 	i := &instance{d: d, task: t, dir: d.root + "/" + strconv.FormatUint(d.next, 10), log: newTaskLog(d.keep, d.rate),
 		ended: make(chan struct{}), gone: make(chan struct{}), status: driver.Status{ID: t.ID, Labels: t.Labels}}

@@ -4,14 +4,10 @@ package procdriver_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"sort"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,47 +25,10 @@ import (
 const limit = 30 * time.Second
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "show" {
-		show()
+	if beFunction() {
 		return
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// show is this program as a function: it tells on stderr what it was given, and ends.
-func show() {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	for _, e := range entries {
-		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil { // the directory itself
-			continue
-		}
-		kind, _, _ := strings.Cut(to, ":")
-		fmt.Fprintf(os.Stderr, "fd %s %s\n", e.Name(), kind)
-	}
-	env := os.Environ()
-	sort.Strings(env)
-	for _, kv := range env {
-		fmt.Fprintln(os.Stderr, "env", kv)
-	}
-	wd, err := os.Getwd()
-	fmt.Fprintln(os.Stderr, "cwd", wd, err)
-	status, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(status)) {
-		if strings.HasPrefix(line, "Umask:") {
-			fmt.Fprint(os.Stderr, strings.ReplaceAll(line, "\t", " "))
-		}
-	}
-	limits, _ := os.ReadFile("/proc/self/limits")
-	for line := range strings.Lines(string(limits)) {
-		if strings.HasPrefix(line, "Max core") || strings.HasPrefix(line, "Max open") || strings.HasPrefix(line, "Max file size") {
-			fmt.Fprintln(os.Stderr, strings.Join(strings.Fields(line)[1:4], " "))
-		}
-	}
-	os.Exit(3)
 }
 
 // open returns a driver that is closed, and checked for what it leaves, at the end.
@@ -162,14 +121,21 @@ func until(tb testing.TB, d *procdriver.Driver, id string, s driver.State) drive
 	panic("unreachable")
 }
 
-// processes counts the live processes, and zombies, whose command line or environment names dir,
-// or that are zombies of this process.
-func alive(pid string) bool {
-	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-	if err != nil {
-		return false
-	}
-	after := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
-	return !strings.HasPrefix(strings.TrimSpace(after), "Z")
+// self is the path of this program, to run as a function.
+func self(tb testing.TB) string {
+	tb.Helper()
+	path, err := os.Executable()
+	require.NoError(tb, err)
+	return path
 }
 
+// stdio is a task that runs this program for each request.
+func stdio(tb testing.TB, id string) driver.Task {
+	return driver.Task{ID: id, Contract: faas.ContractStdio, Command: []string{self(tb), "answer"}}
+}
+
+// gone waits until the process is gone, or a zombie of somebody else.
+func gone(tb testing.TB, pid string) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return state(pid) == "" || state(pid) == "Z" }, limit, time.Millisecond, "process %s lives", pid)
+}

@@ -1,0 +1,207 @@
+//go:build linux
+
+package procdriver_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/orchestrator/driver"
+	"github.com/joinery/faas/orchestrator/driver/drivertest"
+	"github.com/joinery/faas/orchestrator/driver/procdriver"
+)
+
+func TestConformance(t *testing.T) {
+	contracts := []faas.Contract{faas.ContractInherit, faas.ContractSocket, faas.ContractHTTP, faas.ContractStdio}
+	for _, c := range contracts {
+		t.Run(string(c), func(t *testing.T) {
+			t.Parallel()
+			drivertest.Run(t, harness(t, c, false))
+		})
+	}
+	for _, c := range []faas.Contract{faas.ContractInherit, faas.ContractStdio} {
+		t.Run(string(c)+"-without-cgroups", func(t *testing.T) {
+			t.Parallel()
+			drivertest.Run(t, harness(t, c, true))
+		})
+	}
+}
+
+func harness(t *testing.T, c faas.Contract, noCgroups bool) drivertest.Harness {
+	dir := shortDir(t)
+	var drivers []string // the names of what drivers make
+	return drivertest.Harness{
+		Open: func(tb testing.TB) driver.Driver {
+			d, err := procdriver.New(&procdriver.Options{Dir: dir, NoCgroups: noCgroups})
+			require.NoError(tb, err)
+			roots, err := os.ReadDir(dir)
+			require.NoError(tb, err)
+			for _, r := range roots {
+				drivers = append(drivers, strings.TrimPrefix(r.Name(), "joinery-proc-"))
+			}
+			return d
+		},
+		Task: func(tb testing.TB, b drivertest.Behaviour) driver.Task {
+			if c == faas.ContractStdio {
+				return stdioBehaviour(tb, b)
+			}
+			return behaviour(tb, c, b)
+		},
+		Leftovers: func(tb testing.TB) []string { return leftovers(tb, dir, drivers) },
+		Limits: map[string]func(testing.TB, driver.Driver){
+			"milliCPU": cpuBites, "memory": memoryBites, "pids": pidsBites, "files": filesBite, "fileSize": fileSizeBites},
+	}
+}
+
+func behaviour(tb testing.TB, c faas.Contract, b drivertest.Behaviour) driver.Task {
+	t := task(tb, "", c)
+	switch b {
+	case drivertest.IgnoreTerm:
+		t.Command = append(t.Command, "ignore-term")
+	case drivertest.NeverReady:
+		t.Command = append(t.Command, "never-ready")
+	case drivertest.ExitEarly:
+		t.Command = append(t.Command, "exit-early", "3")
+	case drivertest.Missing:
+		t.Command = []string{"/no/such/program"}
+	case drivertest.OutOfMemory:
+		t.Limits.Memory = 64 << 20
+	}
+	return t
+}
+
+func stdioBehaviour(tb testing.TB, b drivertest.Behaviour) driver.Task {
+	t := stdio(tb, "")
+	switch b {
+	case drivertest.Missing:
+		t.Command = []string{"/no/such/program"}
+	case drivertest.Log:
+		tb.Skip("stdout of a stdio function is its answer")
+	case drivertest.IgnoreTerm, drivertest.NeverReady, drivertest.ExitEarly, drivertest.Exit, drivertest.Crash, drivertest.Descend, drivertest.OutOfMemory:
+		tb.Skip("a stdio instance is no process: it neither starts nor ends by itself")
+	}
+	return t
+}
+
+// leftovers are the processes, groups and files of those drivers, whose directories are in dir.
+func leftovers(tb testing.TB, dir string, drivers []string) (left []string) {
+	add := func(pattern string) {
+		paths, err := filepath.Glob(pattern)
+		require.NoError(tb, err)
+		left = append(left, paths...)
+	}
+	add(dir + "/*/*")
+	for _, name := range drivers {
+		for _, depth := range []string{"", "/*", "/*/*", "/*/*/*"} {
+			add("/sys/fs/cgroup" + depth + "/joinery-*-" + name + "/*/")
+		}
+	}
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	require.NoError(tb, err)
+	for _, p := range procs {
+		pid := filepath.Base(p)
+		env, _ := os.ReadFile(p + "/environ")
+		if bytes.Contains(env, []byte("="+dir+"/")) && state(pid) != "Z" {
+			left = append(left, "process "+pid)
+		}
+		// A zombie shows no environment, and another driver may have one this moment.
+		for end := time.Now().Add(limit); state(pid) == "Z" && parent(pid) == os.Getpid(); {
+			if time.Now().After(end) {
+				left = append(left, "zombie "+pid)
+				break
+			}
+			runtime.Gosched()
+		}
+	}
+	return left
+}
+
+// state is the letter of proc(5); "" if there is no such process.
+func state(pid string) string { return stat(pid, 0) }
+
+func parent(pid string) int {
+	n, _ := strconv.Atoi(stat(pid, 1))
+	return n
+}
+
+func stat(pid string, field int) string {
+	text, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return ""
+	}
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[field]
+}
+
+// limited starts a task with limits, and a second without that must not be touched.
+func limited(tb testing.TB, d driver.Driver, l faas.Resources) driver.Endpoint {
+	tb.Helper()
+	t := task(tb, "limited", faas.ContractInherit)
+	t.Limits = l
+	st, err := d.Start(ctx(tb), t)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = d.Stop(ctx(tb), t.ID, 0) })
+	return st.Endpoint
+}
+
+func cpuBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{MilliCPU: 50})
+	pid := mustGet(tb, e, "/pid")
+	began, before := time.Now(), cpuTime(tb, pid)
+	mustGet(tb, e, "/burn?ms=500")
+	share := (cpuTime(tb, pid) - before).Seconds() / time.Since(began).Seconds()
+	assert.Less(tb, share, 0.2, "of one CPU, with a limit of 0.05")
+}
+
+// cpuTime is what the process has used, in the 10 ms ticks of proc(5).
+func cpuTime(tb testing.TB, pid string) time.Duration {
+	tb.Helper()
+	sum := time.Duration(0)
+	for _, field := range []int{11, 12} {
+		n, err := strconv.Atoi(stat(pid, field))
+		require.NoError(tb, err)
+		sum += time.Duration(n) * 10 * time.Millisecond
+	}
+	return sum
+}
+
+func memoryBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{Memory: 64 << 20})
+	assert.Equal(tb, "16", mustGet(tb, e, "/alloc?mb=16"))
+	_, err := get(tb, e, "/alloc?mb=256")
+	assert.Error(tb, err)
+}
+
+func pidsBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{Pids: 40})
+	n, err := strconv.Atoi(mustGet(tb, e, "/fork-bomb?max=100"))
+	require.NoError(tb, err)
+	assert.Less(tb, n, 40)
+}
+
+func filesBite(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{Files: 32})
+	n, err := strconv.Atoi(mustGet(tb, e, "/open?n=100"))
+	require.NoError(tb, err)
+	assert.Less(tb, n, 32)
+	assert.Greater(tb, n, 10)
+}
+
+func fileSizeBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{FileSize: 1 << 20})
+	assert.Equal(tb, "written", mustGet(tb, e, "/write?bytes=1048576"))
+	body, err := get(tb, e, "/write?bytes=1048577")
+	if err == nil { // the signal SIGXFSZ kills programs that do not ignore it
+		assert.Contains(tb, body, syscall.EFBIG.Error())
+	}
+}
