@@ -100,8 +100,10 @@ var codePutClauses = []clause[CodeHarness]{
 			_, err := s.Put(tb.Context(), r)
 			end <- err
 		}()
-		if _, err := w.Write(b); err != nil {
-			tb.Fatal(err)
+		for _, part := range [][]byte{b[:150_000], b[150_000:]} { // the second is taken after the first was dealt with
+			if _, err := w.Write(part); err != nil {
+				tb.Fatal(err)
+			}
 		}
 		wantBlobs(tb, "before the source ends", s, 0)
 		if _, err := s.Open(tb.Context(), blobOf(b).Digest); err == nil {
