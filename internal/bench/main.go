@@ -18,5 +18,13 @@ func main() {
 	if runChild() {
 		return
 	}
-	figure.Run([]figure.Measurement{})
+	figure.Run([]figure.Measurement{
+		{Name: "warm-memory", What: "a warm call to a handler, beside the least correct dispatcher", Run: warmMemory},
+		{Name: "warm-process", What: "a warm call to a process, beside a bare net/http client", Run: warmProcess},
+		{Name: "front", What: "calls through the HTTP front, beside httputil.ReverseProxy", Run: front},
+		{Name: "cold-process", What: "a cold start of a process, beside the bare exec of the same program", Run: coldProcess},
+		{Name: "herd", What: "1,000 calls at once to a cold function", Run: herd},
+		{Name: "parked", What: "100,000 calls that wait in a queue", Run: parked},
+		{Name: "idle", What: "10,000 registered functions that nobody calls", Run: idle},
+	})
 }

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/platform"
+	"github.com/joinery/faas/internal/testfunction/testbin"
+)
+
+// herd calls cold process functions 1,000 times at once and counts what was started.
+func herd() ([]Figure, error) {
+	bin, err := testbin.Path()
+	if err != nil {
+		return nil, err
+	}
+	p, err := platform.Start(platform.Config{})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	const calls = 1000
+	var figures []Figure
+	for _, concurrency := range []int{10, 50, 100} {
+		name := fmt.Sprintf("herd-c%d", concurrency)
+		ref, err := p.PublishProgram(name, bin, nil, faas.Spec{Contract: faas.ContractInherit, Concurrency: concurrency})
+		if err != nil {
+			return nil, err
+		}
+		var wg sync.WaitGroup
+		var lost atomic.Int64
+		gate := make(chan struct{})
+		for range calls {
+			wg.Go(func() {
+				<-gate
+				ctx, done := context.WithTimeout(context.Background(), 30*time.Second)
+				defer done()
+				resp, err := p.Router.Invoke(ctx, &faas.Request{Function: ref, Method: http.MethodGet, Path: "/sleep", Query: "ms=300"})
+				if err != nil || resp.StatusCode() != http.StatusOK {
+					lost.Add(1)
+					return
+				}
+				resp.Body.Close()
+			})
+		}
+		began := time.Now()
+		close(gate)
+		wg.Wait()
+		took := time.Since(began)
+		started := 0
+		for load := range p.Router.Loads() {
+			if load.Function.Ref.Name == name {
+				started = load.Ready + load.Starting + load.Draining
+			}
+		}
+		figures = append(figures,
+			Figure{Name: name + "-starts", Value: float64(started), Unit: "instances", Op: "==", Bound: float64((calls + concurrency - 1) / concurrency)},
+			Figure{Name: name + "-lost", Value: float64(lost.Load()), Unit: "calls", Op: "==", Bound: 0},
+			Figure{Name: name + "-took", Value: took.Seconds(), Unit: "s"})
+		ctx, done := context.WithTimeout(context.Background(), 20*time.Second)
+		err = scaleToZero(ctx, p, ref)
+		done()
+		if err != nil {
+			return figures, err
+		}
+	}
+	return figures, nil
+}
+
+// parked holds 100,000 calls in a queue and tells what each of them costs.
+func parked() ([]Figure, error) {
+	const calls = 100_000
+	release := make(chan struct{})
+	var running atomic.Int64
+	handler := faas.InvokerFunc(func(context.Context, *faas.Request) (*faas.Response, error) {
+		running.Add(1)
+		<-release
+		return &faas.Response{}, nil
+	})
+	cfg := platform.Config{Handlers: map[string]faas.Invoker{"park": handler}}
+	cfg.Router.QueueDepth = calls
+	p, err := platform.Start(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	ref, err := p.Publish("park", faas.Spec{Contract: faas.ContractHandler, Command: []string{"park"}, Scale: faas.Scale{Max: 1}})
+	if err != nil {
+		return nil, err
+	}
+	// What a parked goroutine costs by itself, in the same run.
+	idle := memoryOf(calls, func(wg *sync.WaitGroup, stop <-chan struct{}) {
+		wg.Go(func() { <-stop })
+	}, nil, nil)
+	queued := func() int {
+		for load := range p.Router.Loads() {
+			return load.Queued
+		}
+		return 0
+	}
+	var lost atomic.Int64
+	ctx := context.Background()
+	each := memoryOf(calls, func(wg *sync.WaitGroup, _ <-chan struct{}) {
+		wg.Go(func() {
+			if _, err := p.Router.Invoke(ctx, &faas.Request{Function: ref}); err != nil {
+				lost.Add(1)
+			}
+		})
+	}, func() bool { return queued() >= calls-1 }, func() { close(release) })
+	return []Figure{
+		{Name: "parked-calls", Value: calls, Unit: "calls"},
+		{Name: "parked-lost", Value: float64(lost.Load()), Unit: "calls", Op: "==", Bound: 0},
+		{Name: "parked-bytes", Value: each, Unit: "B/call", Op: "<=", Bound: 16384},
+		{Name: "parked-goroutine-bytes", Value: idle, Unit: "B/goroutine"},
+	}, nil
+}
+
+// memoryOf starts n of something, waits until they are all there, and returns the
+// bytes of memory that each has added.
+func memoryOf(n int, start func(*sync.WaitGroup, <-chan struct{}), there func() bool, release func()) float64 {
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	before := liveMemory()
+	for range n {
+		start(&wg, stop)
+	}
+	for there != nil && !there() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	after := liveMemory()
+	close(stop)
+	if release != nil {
+		release()
+	}
+	wg.Wait()
+	return float64(after-before) / float64(n)
+}
+
+// liveMemory is what heap and stacks hold after a collection.
+func liveMemory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// idle registers 10,000 functions and tells what they cost while nobody calls them,
+// and whether they slow down a warm call to another one.
+func idle() ([]Figure, error) {
+	handler := faas.InvokerFunc(func(context.Context, *faas.Request) (*faas.Response, error) { return &faas.Response{}, nil })
+	p, err := platform.Start(platform.Config{Handlers: map[string]faas.Invoker{"ok": handler}})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	spec := faas.Spec{Contract: faas.ContractHandler, Command: []string{"ok"}, Concurrency: 64}
+	hot, err := p.Publish("hot", spec)
+	if err != nil {
+		return nil, err
+	}
+	req := &faas.Request{Function: hot.Unversioned()}
+	warm := func() (float64, error) {
+		const n = 200_000
+		began := time.Now()
+		for range n {
+			if _, err := p.Router.Invoke(context.Background(), req); err != nil {
+				return 0, err
+			}
+		}
+		return float64(time.Since(began).Nanoseconds()) / n, nil
+	}
+	rounds := func() (float64, error) {
+		var v []float64
+		for range 15 {
+			ns, err := warm()
+			if err != nil {
+				return 0, err
+			}
+			v = append(v, ns)
+		}
+		return median(v), nil
+	}
+	alone, err := rounds()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	for i := range 10_000 {
+		if _, err := p.Publish(fmt.Sprintf("idle%d", i), spec); err != nil {
+			return nil, err
+		}
+	}
+	registered := time.Since(began)
+	// Each is resolved once, as by a look at it, so that the router's own caches count too.
+	for i := range 10_000 {
+		if _, err := p.Registry.Get(context.Background(), faas.Ref{Namespace: faas.DefaultNamespace, Name: fmt.Sprintf("idle%d", i)}); err != nil {
+			return nil, err
+		}
+	}
+	runtime.GC()
+	cpu, wall := processCPU(), time.Now()
+	time.Sleep(10 * time.Second)
+	share := (processCPU() - cpu).Seconds() / time.Since(wall).Seconds() * 100
+	crowded, err := rounds()
+	if err != nil {
+		return nil, err
+	}
+	return []Figure{
+		{Name: "idle-memory", Value: residentMB(), Unit: "MB", Op: "<=", Bound: 200},
+		{Name: "idle-cpu", Value: share, Unit: "%-of-a-core", Op: "<=", Bound: 1},
+		{Name: "idle-warm-change", Value: crowded / alone, Unit: "x-of-alone", Op: "<=", Bound: 1.1},
+		{Name: "idle-register", Value: registered.Seconds(), Unit: "s"},
+	}, nil
+}
+
+func processCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// residentMB is this process's resident memory.
+func residentMB() float64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}

@@ -1,0 +1,36 @@
+// Command fault breaks real platforms on purpose and measures what becomes of the
+// calls, the processes and the files.
+//
+//	go run ./internal/fault          lists the faults
+//	go run ./internal/fault NAME     causes one of them
+//
+// It prints one line for each figure and exits 0 whether the goals are met or not:
+//
+//	figure NAME VALUE UNIT goal OP BOUND ok|short
+package main
+
+import "github.com/joinery/faas/internal/figure"
+
+// Figure is one measured value and its goal.
+type Figure = figure.Figure
+
+func main() {
+	figure.Run([]figure.Measurement{
+		{Name: "instance-kill", What: "kill -9 of instances with calls in flight", Run: instanceKill},
+		{Name: "mid-response", What: "an instance that dies in the middle of its answer", Run: midResponse},
+		{Name: "garbage", What: "an instance that answers what is not HTTP", Run: garbage},
+		{Name: "never-ready", What: "a herd on a function that never becomes ready", Run: neverReady},
+		{Name: "ignore-term", What: "an instance that ignores SIGTERM", Run: ignoreTerm},
+		{Name: "fork-bomb", What: "a fork bomb under a limit of processes", Run: forkBomb},
+		{Name: "flood", What: "an instance that floods its standard output", Run: flood},
+		{Name: "out-of-memory", What: "an instance that goes over its memory limit", Run: outOfMemory},
+		{Name: "daemons", What: "double-forked daemons in sessions of their own", Run: daemons},
+		{Name: "hung-instance", What: "one of four instances stopped by SIGSTOP", Run: hungInstance},
+		{Name: "zero-race", What: "scale to zero racing new calls, 10,000 rounds", Run: zeroRace},
+		{Name: "cancelled-start", What: "cold starts cancelled at random points", Run: cancelledStart},
+		{Name: "disconnect", What: "clients that hang up in mid-call", Run: disconnect},
+		{Name: "shutdown", What: "shutdown under load", Run: shutdown},
+		{Name: "hostile-http", What: "hostile requests to the HTTP front", Run: hostileHTTP},
+		{Name: "hostile-archives", What: "hostile source archives", Run: hostileArchives},
+	})
+}
