@@ -41,7 +41,7 @@ type Result struct {
 	// Function is the published version; the existing one when Unchanged.
 	Function faas.Function
 	// Unchanged: the latest version was built from the same source, by the same builder, with
-	// the same configuration. Nothing was built or published.
+	// the same configuration. Nothing was published, and nothing built unless its code was lost.
 	Unchanged bool
 	// Code is what the code store keeps: a plain tar.
 	Code registry.Blob
