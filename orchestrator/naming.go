@@ -25,9 +25,10 @@ type NamingService interface {
 
 // Names is the name-to-value half of a NamingService.
 type Names interface {
-	// Put sets the value of a name and returns its entry. Errors: ErrInvalidArgument
-	// (name empty, over MaxNameBytes, or value over MaxValueBytes), ErrConflict
-	// (o.IfRevision does not match), ErrNotFound (o.Lease is unknown or has expired).
+	// Put sets the value of a name and returns its entry; the caller may use the bytes
+	// of value anew. Errors: ErrInvalidArgument (name empty, over MaxNameBytes, or value over
+	// MaxValueBytes), ErrConflict (o.IfRevision does not match), ErrNotFound (o.Lease is
+	// unknown or has expired).
 	Put(ctx context.Context, name string, value []byte, o *PutOptions) (Entry, error)
 	// Get returns the entry of a name, or ErrNotFound.
 	Get(ctx context.Context, name string) (Entry, error)
