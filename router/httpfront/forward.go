@@ -91,11 +91,11 @@ func forwarded(client, host, proto string) string {
 const maxID = 128
 
 // requestID returns the client's id for the request, or a new one.
-func requestID(h http.Header) string {
+func requestID(h http.Header, now time.Time) string {
 	if v := h[httpfield.RequestID]; len(v) == 1 && validID(v[0]) {
 		return v[0]
 	}
-	return newID()
+	return newID(now)
 }
 
 // validID keeps ids harmless wherever they are printed.
@@ -114,9 +114,9 @@ func validID(s string) bool {
 
 // newID returns a UUIDv7 (RFC 9562, 5.7). Its random part comes from the runtime's
 // ChaCha8 generators: no system call and no lock.
-func newID() string {
+func newID(now time.Time) string {
 	var u [16]byte
-	ms := uint64(time.Now().UnixMilli())
+	ms := uint64(now.UnixMilli())
 	hi, lo := rand.Uint64(), rand.Uint64()
 	for i := range 6 {
 		u[i] = byte(ms >> (40 - 8*i))

@@ -60,7 +60,6 @@
 package httpfront
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -103,6 +102,7 @@ type Front struct {
 	maxBody int64
 	trust   bool
 	log     *slog.Logger
+	clock   clock
 }
 
 // New returns a Front that sends requests to the invoker; o may be nil. It
@@ -150,30 +150,27 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := calls.Get().(*call)
 	defer c.free()
 	c.req.Timing = &c.timing
-	c.req.ID = requestID(r.Header)
+	c.req.ID = requestID(r.Header, start)
 
 	if err := f.prepare(c, r); err != nil {
 		f.fail(w, r, c, err)
 		return
 	}
-	deadline, err := f.deadline(r.Header, start)
+	ctx, err := f.context(r, start)
 	if err != nil {
 		f.fail(w, r, c, err)
 		return
 	}
-	body, err := f.readBody(c, w, r, deadline)
-	if err != nil {
-		f.fail(w, r, c, err)
-		return
-	}
-	if body != nil {
-		defer body.Close()
-	}
-	ctx := r.Context()
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
+	defer ctx.finish()
+	if r.ContentLength != 0 {
+		body, err := f.readBody(c, ctx, w, r)
+		if err != nil {
+			f.fail(w, r, c, err)
+			return
+		}
+		if body != nil {
+			defer body.Close()
+		}
 	}
 	resp, err := f.invoker.Invoke(ctx, &c.req)
 	if err == nil {
@@ -186,7 +183,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.timing.Get(faas.PhaseRun) == 0 { // no router in between that tells the phases apart
 		c.timing.Add(faas.PhaseRun, time.Since(start)-c.timing.Total())
 	}
-	f.respond(w, r, c, resp, deadline)
+	f.respond(w, r, c, resp, ctx.deadline)
 }
 
 // prepare fills in the request but for its body.
@@ -207,48 +204,49 @@ func (f *Front) prepare(c *call, r *http.Request) error {
 	return nil
 }
 
-// deadline is when the request must have been answered: the front's timeout, or
-// sooner when the client says so. Zero: never.
-func (f *Front) deadline(h http.Header, start time.Time) (deadline time.Time, err error) {
+// context returns the request's context, which the caller finishes. Its deadline
+// is the front's timeout, or sooner when the client says so.
+func (f *Front) context(r *http.Request, start time.Time) (*callContext, error) {
+	ctx := &callContext{Context: r.Context()}
 	if f.timeout > 0 {
-		deadline = start.Add(f.timeout)
+		ctx.deadline = start.Add(f.timeout)
 	}
-	v, ok := h[httpfield.Deadline]
+	v, ok := r.Header[httpfield.Deadline]
 	if !ok {
-		return deadline, nil
+		if f.timeout > 0 {
+			f.clock.add(ctx)
+		}
+		return ctx, nil
 	}
 	ms, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || len(v) > 1 || ms < 0 {
-		return deadline, faas.Errorf(component, "read the request", httpfield.Deadline, faas.ErrInvalidArgument,
+		return nil, faas.Errorf(component, "read the request", httpfield.Deadline, faas.ErrInvalidArgument,
 			"the deadline is not one number of milliseconds since the Unix epoch")
 	}
-	if asked := time.UnixMilli(ms); deadline.IsZero() || asked.Before(deadline) {
-		deadline = asked
+	if asked := time.UnixMilli(ms); ctx.deadline.IsZero() || asked.Before(ctx.deadline) {
+		ctx.deadline = asked
 	}
-	return deadline, nil
+	ctx.timer = time.AfterFunc(time.Until(ctx.deadline), ctx.expire)
+	return ctx, nil
 }
 
 // readBody reads a small body and makes a stream of any other, which the caller closes.
-func (f *Front) readBody(c *call, w http.ResponseWriter, r *http.Request, deadline time.Time) (io.Closer, error) {
+func (f *Front) readBody(c *call, ctx *callContext, w http.ResponseWriter, r *http.Request) (io.Closer, error) {
 	size := r.ContentLength
-	if size == 0 || r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
-	}
 	if f.maxBody > 0 && size > f.maxBody {
 		return nil, tooLarge(f.maxBody)
 	}
-	rc := http.NewResponseController(w)
-	if !deadline.IsZero() {
-		_ = rc.SetReadDeadline(deadline) // a client that trickles its body; the server takes it back
-	}
+	ctx.read(w) // a client may trickle its body
 	if size > 0 && size <= maxInHand {
 		data := make([]byte, size)
 		if _, err := io.ReadFull(r.Body, data); err != nil {
 			return nil, readError(err)
 		}
+		ctx.read(nil)
 		c.req.Body = faas.Bytes(data)
 		return nil, nil
 	}
+	rc := http.NewResponseController(w)
 	if r.ProtoMajor == 1 {
 		_ = rc.EnableFullDuplex()
 		if size < 0 {

@@ -1,7 +1,6 @@
 package httpfront
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -13,7 +12,11 @@ import (
 	"github.com/joinery/faas/internal/httpfield"
 )
 
-const serverTiming = "Server-Timing"
+const (
+	serverTiming = "Server-Timing"
+	// shortBody is the size from which net/http no longer finds the length by itself.
+	shortBody = 2048
+)
 
 // checkResponse refuses what net/http could not send.
 func checkResponse(resp *faas.Response) error {
@@ -42,7 +45,7 @@ func (f *Front) respond(w http.ResponseWriter, r *http.Request, c *call, resp *f
 	bodyless := r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 	if !bodyless || (size > 0 && status != http.StatusNoContent) {
 		delete(h, "Content-Length")
-		if size >= 0 {
+		if size >= 0 && (size >= shortBody || bodyless || !inHand) { // otherwise net/http sets it
 			values[2] = strconv.FormatInt(size, 10)
 			h["Content-Length"] = values[2:3:3]
 		}
@@ -115,7 +118,7 @@ func (f *Front) copyStream(w http.ResponseWriter, r *http.Request, c *call, resp
 				_ = rc.Flush()
 			}
 		}
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err == io.EOF { // a wrapped one is a failure
 			break
 		}
 		if err != nil {

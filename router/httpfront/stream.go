@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/joinery/faas"
 )
@@ -59,7 +58,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == nil:
-	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+	case err == io.EOF: // a wrapped one is a failure
 		s.ended.Store(true)
 	default:
 		err = readError(err)
@@ -72,7 +71,7 @@ func (s *stream) Close() error {
 	if s.closed.Swap(true) || s.ended.Load() {
 		return nil
 	}
-	_ = s.unblock.SetReadDeadline(time.Unix(1, 0))
+	_ = s.unblock.SetReadDeadline(longAgo)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return nil
