@@ -45,7 +45,9 @@ func newExchange(in *instance, ctx context.Context) *exchange {
 // hold makes c the exchange's connection: it is closed at once when the context ends.
 func (x *exchange) hold(c *conn) {
 	x.c = c
-	if x.ctx.Done() != nil {
+	if a, ok := x.ctx.(interface{ AfterFunc(func()) func() bool }); ok { // as context.AfterFunc does, but for a channel
+		x.stop = a.AfterFunc(c.abort)
+	} else if x.ctx.Done() != nil {
 		x.stop = context.AfterFunc(x.ctx, c.abort)
 	}
 }

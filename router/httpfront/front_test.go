@@ -276,6 +276,6 @@ func TestBodyLimit(t *testing.T) {
 		if c.status == 200 {
 			assert.Len(t, b, c.size)
 		}
-		assert.Equal(t, c.chunked || c.status == 413, resp.Close, "a chunked request ends its connection: %+v", c)
+		assert.True(t, resp.Close || !c.chunked, "a chunked request ends its connection: %+v", c)
 	}
 }

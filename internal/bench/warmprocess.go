@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/deployer/httpinstance"
+	"github.com/joinery/faas/orchestrator/driver"
+)
+
+const (
+	warmRounds = 7
+	warmSlice  = 500 * time.Millisecond
+)
+
+// warmProcess measures warm calls to a process, with the router in this process,
+// beside a bare net/http client that calls the same process over the same socket.
+func warmProcess() ([]Figure, error) {
+	function, err := startFunction()
+	if err != nil {
+		return nil, err
+	}
+	defer function.stop()
+	ref := faas.Ref{Name: "echo", Namespace: faas.DefaultNamespace, Version: "1"}
+	inv, err := httpinstance.New(nil).Connect(context.Background(),
+		faas.Function{Ref: ref, Spec: faas.Spec{Concurrency: 64}}, driver.Endpoint{Network: "unix", Address: function.socket})
+	if err != nil {
+		return nil, err
+	}
+	defer inv.Close()
+	header := http.Header{"Content-Type": {"application/json"}}
+	product := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		resp, err := inv.Invoke(ctx, &faas.Request{Function: ref, Path: "/echo", Header: header, Body: faas.Bytes(frontBody)})
+		if err != nil {
+			return err
+		}
+		got, err := resp.Body.ReadAll(0)
+		return check(resp.StatusCode(), got, err)
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(function.socket), MaxIdleConnsPerHost: 1024}}
+	defer client.CloseIdleConnections()
+	baseline := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://echo.default/echo", bytes.NewReader(frontBody))
+		if err != nil {
+			return err
+		}
+		req.Header["Content-Type"] = header["Content-Type"]
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		return check(resp.StatusCode, got, err)
+	}
+
+	var p50, latency, rate []float64
+	for round := range warmRounds + 1 {
+		one, err1 := repeat(product, 1, warmSlice)
+		oneBase, err2 := repeat(baseline, 1, warmSlice)
+		many, err3 := repeat(product, 16, warmSlice)
+		manyBase, err4 := repeat(baseline, 16, warmSlice)
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			return nil, err
+		}
+		if round == 0 {
+			continue // warm-up
+		}
+		p50 = append(p50, float64(one.p50.Nanoseconds())/1e3)
+		latency = append(latency, float64(one.p50)/float64(oneBase.p50))
+		rate = append(rate, many.rate/manyBase.rate)
+	}
+	return []Figure{
+		{Name: "warm-process-p50", Value: median(p50), Unit: "us"},
+		{Name: "warm-process-p50-ratio", Value: median(latency), Unit: "x-of-net/http", Op: "<=", Bound: 1.15},
+		{Name: "warm-process-rate-ratio", Value: median(rate), Unit: "x-of-net/http", Op: ">=", Bound: 0.9},
+	}, nil
+}
+
+func check(status int, got []byte, err error) error {
+	if err == nil && (status != http.StatusOK || !bytes.Equal(got, frontBody)) {
+		err = fmt.Errorf("wrong response %d %q", status, got)
+	}
+	return err
+}
+
+// repeat runs call from n goroutines, again and again, for the duration.
+func repeat(call func() error, n int, d time.Duration) (load, error) {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		all  []time.Duration
+		errs error
+	)
+	begin := time.Now()
+	for range n {
+		wg.Go(func() {
+			var took []time.Duration
+			var err error
+			for last := begin; err == nil && last.Sub(begin) < d; {
+				err = call()
+				now := time.Now()
+				took = append(took, now.Sub(last))
+				last = now
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all, errs = append(all, took...), errors.Join(errs, err)
+		})
+	}
+	wg.Wait()
+	slices.Sort(all)
+	return load{rate: float64(len(all)) / time.Since(begin).Seconds(), p50: all[len(all)/2]}, errs
+}
