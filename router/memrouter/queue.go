@@ -2,7 +2,6 @@ package memrouter
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/joinery/faas"
@@ -21,8 +20,6 @@ type waiter struct {
 	cold *faas.Timing // the start whose instance it got first
 	err  error
 }
-
-var waiters = sync.Pool{New: func() any { return &waiter{ready: make(chan struct{}, 1)} }}
 
 // queue is first in, first out, bounded by its owner, with removal from anywhere in O(1).
 type queue struct {
@@ -85,7 +82,7 @@ func (f *function) acquire(ctx context.Context, req *faas.Request, avoid *instan
 	if ctx.Err() != nil {
 		return nil, nil, faas.ContextError(ctx, "router", "queue", f.key)
 	}
-	w := waiters.Get().(*waiter)
+	w := f.r.waiters.Get().(*waiter)
 	if body, ok := req.Body.InHand(); ok {
 		w.size = int64(len(body))
 	}
@@ -94,7 +91,7 @@ func (f *function) acquire(ctx context.Context, req *faas.Request, avoid *instan
 	if err := f.refuse(w.size, avoid != nil); err != nil {
 		f.mu.Unlock()
 		w.avoid = nil
-		waiters.Put(w)
+		f.r.waiters.Put(w)
 		return nil, nil, err
 	}
 	f.arrived += first
@@ -110,7 +107,7 @@ func (f *function) acquire(ctx context.Context, req *faas.Request, avoid *instan
 		err = faas.ContextError(ctx, "router", "queue", f.key)
 	}
 	w.s, w.cold, w.err, w.avoid, w.size = nil, nil, nil, nil, 0
-	waiters.Put(w)
+	f.r.waiters.Put(w)
 	return s, cold, err
 }
 

@@ -15,11 +15,12 @@ import (
 // Router is a router.Router that keeps its queues in memory. Create it with New.
 // All methods are safe for concurrent use.
 type Router struct {
-	routes *routes
-	hints  sync.Pool // *hint
-	cfg    Config
-	log    *slog.Logger
-	events events
+	routes  *routes
+	hints   sync.Pool // *hint
+	waiters sync.Pool // *waiter
+	cfg     Config
+	log     *slog.Logger
+	events  events
 
 	ctx    context.Context // of starts and stops; ends when Shutdown is out of time
 	cancel context.CancelFunc
@@ -46,6 +47,7 @@ func New(c Config) (*Router, error) {
 		routes: newRoutes(), cfg: c, log: c.Logger, events: events{size: c.Events},
 		fns: map[faas.Ref]*function{}, halt: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	r.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
 	next := 0
 	var mu sync.Mutex
 	r.hints.New = func() any {

@@ -71,16 +71,25 @@ func scaleIdleFirst(tb testing.TB, h Harness) {
 
 func scaleZeroRace(tb testing.TB, h Harness) {
 	w := begin(tb, h, faas.Spec{Concurrency: 4, Scale: faas.Scale{Max: 2}}, Config{})
+	w.fleet.serving(func(ctx context.Context, u *unit, req *faas.Request) (*faas.Response, error) {
+		if req.ID == "long" {
+			<-time.After(time.Millisecond)
+		}
+		return u.answer(ctx, req)
+	})
 	for i := range 300 {
 		w.ok(w.call(w.Context(), "warm"))
-		p := w.call(w.Context(), "a")
-		q := w.call(w.Context(), "b")
-		w.scale(0)
-		if _, err := w.end(p); err != nil {
-			w.Fatalf("round %d: a call failed by a scale-down: %v", i, err)
+		before := w.fleet.count(func(d *fleet) int { return d.handled })
+		long := w.call(w.Context(), "long")
+		if i%2 == 0 { // the scale-down comes before the call, with it, or while it runs
+			w.until("a call in flight", func() bool { return w.fleet.count(func(d *fleet) int { return d.handled }) > before })
 		}
-		if _, err := w.end(q); err != nil {
-			w.Fatalf("round %d: a call failed by a scale-down: %v", i, err)
+		quick := w.call(w.Context(), "quick")
+		w.scale(0)
+		for _, p := range []*pending{long, quick} {
+			if _, err := w.end(p); err != nil {
+				w.Fatalf("round %d: a call failed by a scale-down: %v", i, err)
+			}
 		}
 	}
 	w.scale(0)
@@ -187,7 +196,11 @@ func shutdownCut(tb testing.TB, h Harness) {
 	w.queued(1)
 	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := w.Shutdown(ctx); !errors.Is(err, faas.ErrTimeout) {
+	var err error
+	down := make(chan struct{})
+	go func() { defer close(down); err = w.Shutdown(ctx) }()
+	wait(w, "a Shutdown that is out of time", down)
+	if !errors.Is(err, faas.ErrTimeout) {
 		w.Errorf("Shutdown that is out of time: %v, want the class %q", err, faas.ErrTimeout)
 	}
 	w.is(waits, faas.ErrClosed)

@@ -29,10 +29,18 @@ func build(tb testing.TB, h Harness, spec faas.Spec, c Config) *world {
 	w := &world{TB: tb, fleet: &fleet{jobs: map[string]*job{}}, ref: faas.Ref{Namespace: "default", Name: "f"}}
 	c.Resolver, c.Deployer = catalogue{spec}, w.fleet
 	w.Router = h.Open(tb, c)
+	tb.Cleanup(func() { _ = w.down() }) // also where the clause failed before its own Shutdown
 	return w
 }
 
-// begin is build and Start, with a Shutdown at the end of the clause.
+func (w *world) down() error {
+	w.fleet.releaseAll()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	return w.Shutdown(ctx)
+}
+
+// begin is build and Start; at the end of the clause Shutdown has to leave nothing behind.
 func begin(tb testing.TB, h Harness, spec faas.Spec, c Config) *world {
 	tb.Helper()
 	w := build(tb, h, spec, c)
@@ -40,10 +48,7 @@ func begin(tb testing.TB, h Harness, spec faas.Spec, c Config) *world {
 		tb.Fatalf("Start: %v", err)
 	}
 	tb.Cleanup(func() {
-		w.fleet.releaseAll()
-		ctx, cancel := context.WithTimeout(context.Background(), Patience)
-		defer cancel()
-		if err := w.Shutdown(ctx); err != nil {
+		if err := w.down(); err != nil {
 			tb.Errorf("Shutdown: %v", err)
 		}
 		w.fleet.verify(tb)
