@@ -92,16 +92,7 @@ func scaleToZero(ctx context.Context, p *platform.Platform, ref faas.Ref) error 
 	if err := p.Router.Scale(ctx, ref, 0, "bench"); err != nil {
 		return err
 	}
-	for st, err := range p.Manager.Watch(ctx) {
-		if err != nil {
-			return err
-		}
-		if list, err := p.Manager.List(ctx); err != nil || len(list) == 0 {
-			return err
-		}
-		_ = st
-	}
-	return nil
+	return p.WaitForNoWorkload(ctx)
 }
 
 // bareStart starts the program with an inherited unix listener and makes one request.

@@ -163,7 +163,7 @@ func neverReady() ([]Figure, error) {
 		Figure{Name: "never-ready-knocks", Value: float64(knocks), Unit: "calls"})
 	ctx, done := context.WithTimeout(context.Background(), 20*time.Second)
 	defer done()
-	if err := w.waitForNoWorkload(ctx); err != nil {
+	if err := w.WaitForNoWorkload(ctx); err != nil {
 		return figures, err
 	}
 	return append(figures, w.leftovers("never-ready")...), nil

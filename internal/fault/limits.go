@@ -198,7 +198,7 @@ func cancelledStart() ([]Figure, error) {
 			return nil, err
 		}
 	}
-	if err := w.waitForNoWorkload(ctx); err != nil {
+	if err := w.WaitForNoWorkload(ctx); err != nil {
 		return nil, err
 	}
 	records, _, err := w.Names.List(ctx, "workloads/")

@@ -75,25 +75,13 @@ func (w *world) scaleToZero() error {
 	if err := w.Router.Scale(ctx, w.fn, 0, "fault"); err != nil {
 		return err
 	}
-	return w.waitForNoWorkload(ctx)
-}
-
-func (w *world) waitForNoWorkload(ctx context.Context) error {
-	for _, err := range w.Manager.Watch(ctx) {
-		if err != nil {
-			return err
-		}
-		if list, err := w.Manager.List(ctx); err != nil || len(list) == 0 {
-			return err
-		}
-	}
-	return nil
+	return w.WaitForNoWorkload(ctx)
 }
 
 // leftovers are the figures that nothing is left: no process of an instance, no
 // zombie of ours, no private directory.
 func (w *world) leftovers(name string) []Figure {
-	files, _ := os.ReadDir(filepath.Join(w.Dir, "instances"))
+	files, _ := filepath.Glob(filepath.Join(w.Dir, "instances", "*", "*"))
 	processes, zombies := processesUnder(w.Dir)
 	return []Figure{
 		{Name: name + "-processes-left", Value: float64(processes), Unit: "processes", Op: "==", Bound: 0},

@@ -132,6 +132,22 @@ func (p *Platform) PublishProgram(name, program string, args []string, spec faas
 	return p.Publish(name, spec)
 }
 
+// WaitForNoWorkload waits until the resource manager knows no workload any more.
+func (p *Platform) WaitForNoWorkload(ctx context.Context) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if list, err := p.Manager.List(ctx); err != nil || len(list) == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return faas.ContextError(ctx, "platform", "wait for no workload", "")
+		}
+	}
+}
+
 // Close takes the platform down: router, instances, loops, drivers.
 func (p *Platform) Close() error {
 	ctx, done := context.WithTimeout(context.Background(), 30*time.Second)
