@@ -17,7 +17,10 @@ import (
 	"github.com/joinery/faas/router/httpfront"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http itself lingers for half a second when it closes a connection.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // serve runs the front on a real server and returns its address.
 func serve(t testing.TB, inv faas.InvokerFunc, o *httpfront.Options) string {

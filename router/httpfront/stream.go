@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/joinery/faas"
 )
@@ -66,13 +67,20 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// linger is how long the server may go on reading what nobody wants, so that the
+// client is not reset before it has read the response.
+const linger = 500 * time.Millisecond
+
 // Close wakes a Read that waits for the client, and waits for it.
 func (s *stream) Close() error {
 	if s.closed.Swap(true) || s.ended.Load() {
 		return nil
 	}
-	_ = s.unblock.SetReadDeadline(longAgo)
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		_ = s.unblock.SetReadDeadline(longAgo)
+		s.mu.Lock()
+	}
 	defer s.mu.Unlock()
+	_ = s.unblock.SetReadDeadline(time.Now().Add(linger))
 	return nil
 }
