@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -83,27 +84,32 @@ func Open(path string, o *Options) (*Registry, error) {
 	case err == nil && st.Size() == 0: // which bbolt would take for a new one
 		return nil, fail(path, faas.ErrCorrupt, errors.New("the file is empty"))
 	}
-	var l *log
-	var t *table.Table
-	err := guard(func() error {
-		db, err := open(path)
-		if err != nil {
-			return err
-		}
-		l = &log{db: db, history: history}
-		state, err := l.load()
-		if err == nil {
-			t, err = table.New(table.Config{History: history, Commit: l.commit, Close: l.close, State: state})
-		}
-		return err
-	})
+	db, err := open(path)
 	if err != nil {
-		if l != nil {
-			_ = guard(l.db.Close)
-		}
+		return nil, fail(path, disk.Class(err), err)
+	}
+	l := &log{db: db, history: history}
+	t, err := l.table(path)
+	if err != nil {
+		_ = db.Close()
 		return nil, fail(path, disk.Class(err), err)
 	}
 	return &Registry{t}, nil
+}
+
+// table reads everything and returns the table that goes on with it.
+func (l *log) table(path string) (t *table.Table, err error) {
+	err = guard(func() error {
+		if err := checkRoots(path, l.db.Info().PageSize); err != nil {
+			return err
+		}
+		state, err := l.load()
+		if err == nil {
+			t, err = table.New(table.Config{History: l.history, Commit: l.commit, Close: l.close, State: state})
+		}
+		return err
+	})
+	return t, err
 }
 
 func fail(path string, class, err error) error {
@@ -120,17 +126,32 @@ func fail(path string, class, err error) error {
 // lockTimeout is below bbolt's pause between two tries plus that pause, so that it tries twice.
 const lockTimeout = 75 * time.Millisecond
 
-func open(path string) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, PreLoadFreelist: true, NoStatistics: true})
+// open returns ErrConflict, ErrCorrupt or an error of the file system. It lets go of the file
+// also when bbolt panics over it.
+func open(path string) (db *bbolt.DB, err error) {
+	var file *os.File
+	o := &bbolt.Options{Timeout: lockTimeout, PreLoadFreelist: true, NoStatistics: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		}}
+	err = guard(func() error {
+		db, err = bbolt.Open(path, 0o600, o)
+		return err
+	})
+	var system syscall.Errno
 	switch {
+	case err == nil:
+		return db, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, faas.Errorf("registry", "lock", path, faas.ErrConflict, "the file is open elsewhere")
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, corrupt("header", "%w", err)
-	case err != nil:
-		return nil, err
+		err = faas.Errorf("registry", "lock", path, faas.ErrConflict, "the file is open elsewhere")
+	case !errors.As(err, &system) && !errors.Is(err, faas.ErrCorrupt):
+		err = corrupt("header", "%w", err)
 	}
-	return db, nil
+	if file != nil {
+		release(file)
+	}
+	return nil, err
 }
 
 // staleAfter is far longer than the making of an empty file takes.

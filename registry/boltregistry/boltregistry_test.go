@@ -6,14 +6,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/boltregistry"
 	"github.com/joinery/faas/registry/registrytest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // harness remembers the files of the registries it opened.
 func harness(history int) registrytest.Harness {

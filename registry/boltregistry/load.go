@@ -95,6 +95,9 @@ func (ld *loader) each(tx *bbolt.Tx, bucket []byte, read func(k, payload []byte)
 		if err != nil {
 			return err
 		}
+		if found := b.Get(k); len(found) == 0 || &found[0] != &v[0] {
+			return corrupt(string(bucket), "the record %q is not where it is looked for", k)
+		}
 		ld.records++
 		ld.sum += uint64(sum)
 		if err := read(k, payload); err != nil {

@@ -95,6 +95,9 @@ func (w *writer) put(bucket, key, payload []byte) error {
 }
 
 func (w *writer) delete(bucket, key []byte) error {
+	if w.tx.Bucket(bucket).Get(key) == nil {
+		return corrupt(string(bucket), "the record %q is missing", key)
+	}
 	if err := w.account(bucket, key); err != nil {
 		return err
 	}
