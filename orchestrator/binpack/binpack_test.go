@@ -1,0 +1,15 @@
+package binpack_test
+
+import (
+	"testing"
+
+	"github.com/joinery/faas/orchestrator"
+	"github.com/joinery/faas/orchestrator/orchestratortest"
+	"github.com/joinery/faas/orchestrator/binpack"
+)
+
+var harness = orchestratortest.SchedulerHarness{New: func(testing.TB) orchestrator.Scheduler { return binpack.New() }}
+
+func TestConformance(t *testing.T) { orchestratortest.RunScheduler(t, harness) }
+
+func BenchmarkConformance(b *testing.B) { orchestratortest.BenchScheduler(b, harness) }

@@ -1,0 +1,15 @@
+package spread_test
+
+import (
+	"testing"
+
+	"github.com/joinery/faas/orchestrator"
+	"github.com/joinery/faas/orchestrator/orchestratortest"
+	"github.com/joinery/faas/orchestrator/spread"
+)
+
+var harness = orchestratortest.SchedulerHarness{New: func(testing.TB) orchestrator.Scheduler { return spread.New() }}
+
+func TestConformance(t *testing.T) { orchestratortest.RunScheduler(t, harness) }
+
+func BenchmarkConformance(b *testing.B) { orchestratortest.BenchScheduler(b, harness) }
