@@ -26,6 +26,9 @@ func (p *Policy) Decide(now time.Time, s autoscaler.Samples) autoscaler.Decision
 	var st state
 	if old, ok := s.State.(*state); ok && old != nil {
 		st = *old
+		if st.panicking.After(now) { // the clock was set back
+			st.panicking = now
+		}
 	} else if s.Ready > 1 { // the history may be lost: keep what there is until there is a new one
 		st.panicking, st.panicMost = now, s.Ready
 	}

@@ -22,8 +22,13 @@ type mean struct {
 // The mean has six digits after the point.
 func (m *mean) over(window time.Duration, now time.Time, history []autoscaler.Point) float64 {
 	size := buckets(window)
+	if m.written && m.last-index(now) >= size { // the clock was set back
+		*m = mean{}
+	}
 	for _, p := range history {
-		m.write(index(p.Time), size)
+		if b := index(p.Time); b-index(now) < size {
+			m.write(b, size)
+		}
 	}
 	if !m.written {
 		return 0

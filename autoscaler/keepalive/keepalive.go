@@ -76,12 +76,15 @@ func (p *Policy) Decide(now time.Time, s autoscaler.Samples) autoscaler.Decision
 	var st state
 	if old, ok := s.State.(*state); ok && old != nil {
 		st = *old
+		if st.last.After(now) { // the clock was set back
+			st.last = now
+		}
 	} else {
 		// What runs at first was needed a moment ago.
 		st.needed = st.needed.Record(now.Unix(), max(s.Ready+s.Starting, 0), seconds(keep))
 	}
 	for _, point := range s.History {
-		if point.Time.After(st.last) {
+		if point.Time.After(st.last) && !point.Time.After(now) {
 			st.last = point.Time
 			if at := point.Time.Unix(); at > now.Unix()-seconds(keep) {
 				st.needed = st.needed.Record(at, need(point, s.Concurrency), seconds(keep))

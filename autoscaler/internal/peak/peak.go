@@ -16,10 +16,11 @@ type Value struct {
 }
 
 // Record returns the window with a value at a position, without those at least span
-// before it. A position before the last one counts as the last one.
+// before it. A position before the last one (a clock that was set back) makes everything
+// before count as of now: nothing is lost, and nothing stays until that time comes again.
 func (w Window) Record(at int64, n int, span int64) Window {
-	if len(w) > 0 {
-		at = max(at, w[len(w)-1].At)
+	if len(w) > 0 && at < w[len(w)-1].At {
+		return Window{{at, max(n, w.Max())}}
 	}
 	from, to := 0, len(w)
 	for from < to && at-w[from].At >= span {

@@ -37,3 +37,9 @@ func TestMaxIsThatOfTheWindow(t *testing.T) {
 	}
 	require.Zero(t, peak.Window(nil).Max())
 }
+
+func TestClockSetBack(t *testing.T) {
+	w := peak.Window(nil).Record(100, 5, 10).Record(101, 3, 10).Record(50, 1, 10)
+	require.Equal(t, 5, w.Max())
+	require.Equal(t, 2, w.Record(60, 2, 10).Max())
+}
