@@ -8,14 +8,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/dircode"
 	"github.com/joinery/faas/registry/registrytest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(tb testing.TB, dir string, o *dircode.Options) *dircode.Store {
 	tb.Helper()
