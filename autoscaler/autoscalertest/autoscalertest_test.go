@@ -91,7 +91,9 @@ var flaws = map[string]func(base autoscaler.Policy) []autoscaler.Policy{
 			}},
 			double{Policy: base, before: func(_ time.Time, s *autoscaler.Samples) {
 				for i := range s.History {
-					s.History[i].Arrivals = 0
+					if s.History[i].Arrivals != 0 {
+						s.History[i].Arrivals = 0
+					}
 				}
 			}},
 		}

@@ -86,7 +86,7 @@ func explains(tb testing.TB, h Harness) {
 	w.run(5*time.Minute, wandering(2))
 	for _, d := range w.seen {
 		if !d.Hold && !slices.Contains(numbers(d.Why), strconv.Itoa(d.Instances)) {
-			tb.Errorf("the explanation of %d instances does not say so: %q", d.Instances, d.Why)
+			tb.Fatalf("the explanation of %d instances does not say so: %q", d.Instances, d.Why)
 		}
 	}
 }
