@@ -50,7 +50,7 @@ func (b *Builder) inspect(src fs.FS) (source, error) {
 		}
 		in.file(context, name)
 	}
-	in.conclude()
+	in.conclude(context)
 	return in.found, errors.Join(in.faults...)
 }
 
@@ -105,14 +105,9 @@ func (in *inspector) file(c *build.Context, name string) {
 		in.fault(name, "%w", err)
 		return
 	}
-	for _, spec := range f.Imports {
-		if spec.Path.Value == `"C"` {
-			in.fault(name, "uses cgo; functions are built without it")
-			return
-		}
-	}
-	if ok, err := c.MatchFile(".", name); err != nil || !ok {
-		return // for another system
+	cgo := slices.ContainsFunc(f.Imports, func(spec *ast.ImportSpec) bool { return spec.Path.Value == `"C"` })
+	if ok, err := c.MatchFile(".", name); err != nil || !ok || cgo {
+		return // not part of this build
 	}
 	in.files = append(in.files, name)
 	if in.pkg == "" {
@@ -170,11 +165,11 @@ func isHTTP(f *ast.File, e ast.Expr, name string) bool {
 	return false
 }
 
-func (in *inspector) conclude() {
+func (in *inspector) conclude(c *build.Context) {
 	const signature = "func Handler(w http.ResponseWriter, r *http.Request)"
 	switch {
 	case len(in.files) == 0 && len(in.faults) == 0:
-		in.fault("*.go", "the root of the source has no Go file for this system")
+		in.fault("*.go", "the root of the source has no Go file for %s/%s without cgo", c.GOOS, c.GOARCH)
 	case in.pkg == "main":
 		in.found.isMain = true
 		if !in.main && len(in.faults) == 0 {
