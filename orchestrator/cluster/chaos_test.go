@@ -19,13 +19,14 @@ import (
 	"github.com/joinery/faas/orchestrator/cluster"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/memdriver"
+	"github.com/joinery/faas/orchestrator/internal/mortal"
 	"github.com/joinery/faas/orchestrator/memnaming"
 )
 
 // machine is one node with all that dies with it.
 type machine struct {
 	line   *cuttable
-	driver *mortal
+	driver *mortal.Driver
 	stop   func()
 }
 
@@ -52,7 +53,7 @@ func (w *world) startManager() {
 func (w *world) startNode(name string) {
 	n := &machine{line: newCuttable(w.names)}
 	d := memdriver.New(&memdriver.Options{Handlers: map[string]faas.Invoker{"hello": hello}})
-	n.driver = newMortal(d)
+	n.driver = mortal.New(d)
 	_, stop := startAgent(w.t, n.line, orchestrator.Node{Name: name, Capacity: faas.Resources{MilliCPU: 4000}}, driver.Driver(n.driver))
 	n.stop = func() { stop(); assert.NoError(w.t, d.Close()) }
 	w.nodes[name] = n
@@ -66,10 +67,11 @@ func (w *world) lose(name string, power bool) {
 		n.line.cut()
 	}
 	n.stop()
-	for k, c := range n.driver.starts {
+	starts, byID := n.driver.Starts()
+	for k, c := range starts {
 		w.starts[k] += c
 	}
-	for k, c := range n.driver.byID {
+	for k, c := range byID {
 		w.byID[k] += c
 	}
 }
@@ -93,7 +95,7 @@ func (w *world) act() {
 		}
 	case k < 75:
 		d := w.nodes[some(w, w.nodes)].driver
-		d.kill(some(w, d.running()))
+		d.Kill(some(w, d.Running()))
 	case k < 82:
 		if len(w.nodes) > 1 {
 			w.lose(some(w, w.nodes), w.rand.IntN(2) == 0)
@@ -182,7 +184,7 @@ func chaos(t *testing.T, seed uint64) {
 	assert.Len(t, all, len(w.wanted))
 	runs := map[string]int{}
 	for _, n := range w.nodes {
-		for id := range n.driver.running() {
+		for id := range n.driver.Running() {
 			runs[id]++
 		}
 	}
@@ -195,7 +197,7 @@ func chaos(t *testing.T, seed uint64) {
 		if s.Phase == orchestrator.PhaseRunning {
 			running++
 			assert.Equal(t, 1, runs[s.ID], "%s runs on %s", s.ID, s.Node)
-			assert.True(t, w.nodes[s.Node].driver.running()[s.ID], "%s is not on %s", s.ID, s.Node)
+			assert.True(t, w.nodes[s.Node].driver.Running()[s.ID], "%s is not on %s", s.ID, s.Node)
 		} else {
 			assert.Zero(t, runs[s.ID], "%s is %s and runs", s.ID, s.Phase)
 			assert.True(t, s.Phase == orchestrator.PhasePending || !wl.Restart && s.Phase == orchestrator.PhaseEnded,
@@ -229,7 +231,7 @@ func chaos(t *testing.T, seed uint64) {
 		assert.True(t, e.Name == orchestrator.ManagerName || strings.HasPrefix(e.Name, orchestrator.NodesPrefix), e.Name)
 	}
 	for name := range w.nodes {
-		assert.Empty(t, w.nodes[name].driver.running())
+		assert.Empty(t, w.nodes[name].driver.Running())
 		w.lose(name, false)
 	}
 	for key, n := range w.starts {

@@ -75,8 +75,12 @@ func managerApplyClauses() []managerClause {
 				r.gone("w1")
 				return
 			}
-			// It may have been gone already, but then a watch says so before anything of the new one.
-			r.phase("w1", orchestrator.PhaseGone)
+			// It was gone already; then a watch says so before anything of the new one.
+			gone := false
+			r.seen(r.log, "w1 running after it was gone", func(s orchestrator.Status) bool {
+				gone = gone || s.Phase == orchestrator.PhaseGone
+				return gone && s.Phase == orchestrator.PhaseRunning
+			})
 		}},
 		{name: "apply/refuses what breaks a rule", check: func(r *managerRun) {
 			bad := r.workload("w1", Serves)

@@ -3,6 +3,7 @@ package orchestratortest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -34,8 +35,11 @@ type ManagerHarness struct {
 	Nodes bool
 	// Backoff: restarts are delayed by ManagerSetup.Backoff.
 	Backoff bool
-	// Patience is how long the kit waits for what must happen. Zero: 30 s.
-	Patience time.Duration
+	// InBubble runs each clause in a bubble of testing/synctest, where waiting costs no
+	// time: for layers that live in memory.
+	InBubble bool
+	// Skip names subtests that the implementation does not pass, each with the reason.
+	Skip map[string]string
 }
 
 // ManagerSetup is what a clause needs.
@@ -78,37 +82,29 @@ type managerClause struct {
 	check func(*managerRun)
 }
 
-func managerClauses() []managerClause {
-	var all []managerClause
-	for _, group := range [][]managerClause{managerApplyClauses(), managerRemoveClauses(), managerWatchClauses(),
-		managerEndClauses(), managerCancelClauses(), managerCapacityClauses(), managerNodeClauses()} {
-		all = append(all, group...)
+func managerClauses() []clause[ManagerHarness] {
+	var all []clause[ManagerHarness]
+	for _, c := range slices.Concat(managerApplyClauses(), managerRemoveClauses(), managerWatchClauses(),
+		managerEndClauses(), managerCancelClauses(), managerCapacityClauses(), managerNodeClauses()) {
+		all = append(all, clause[ManagerHarness]{c.name, c.run})
 	}
 	return all
 }
 
 // RunManager checks every clause of the contract of a resource manager, each on a layer of its own.
 func RunManager(t *testing.T, h ManagerHarness) {
-	for _, c := range managerClauses() {
-		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+	if h.Open == nil || h.Workload == nil || h.Call == nil {
+		t.Fatal("orchestratortest: ManagerHarness.Open, Workload and Call are required")
 	}
+	runClauses(t, h, h.InBubble, h.Skip, managerClauses())
 }
 
 func (c managerClause) run(tb testing.TB, h ManagerHarness) {
-	if h.Open == nil || h.Workload == nil || h.Call == nil {
-		tb.Fatal("orchestratortest: ManagerHarness.Open, Workload and Call are required")
-	}
-	if h.Patience == 0 {
-		h.Patience = 30 * time.Second
-	}
 	setup := c.setup
 	if setup.Nodes == nil {
 		setup.Nodes = []orchestrator.Node{{Name: "n1"}}
 	}
 	f := h.Open(tb, setup)
-	if f.Manager == nil || f.Stop == nil {
-		tb.Fatal("orchestratortest: ManagerFixture.Manager and Stop are required")
-	}
 	r := &managerRun{TB: tb, h: h, f: f, m: f.Manager, ctx: tb.Context()}
 	r.log = r.watch()
 	c.check(r)
@@ -172,7 +168,7 @@ func (l *statusLog) of(id string) []orchestrator.Status {
 // seen waits until the watch has yielded such a status and returns the first.
 func (r *managerRun) seen(l *statusLog, what string, ok func(orchestrator.Status) bool) orchestrator.Status {
 	r.Helper()
-	patience := time.After(r.h.Patience)
+	late := time.After(patience)
 	for next := 0; ; {
 		all, err, changed := l.state()
 		for ; next < len(all); next++ {
@@ -185,8 +181,8 @@ func (r *managerRun) seen(l *statusLog, what string, ok func(orchestrator.Status
 		}
 		select {
 		case <-changed:
-		case <-patience:
-			r.Fatalf("Watch did not yield %s within %v; it yielded %s", what, r.h.Patience, brief(all))
+		case <-late:
+			r.Fatalf("Watch did not yield %s within %v; it yielded %s", what, patience, brief(all))
 		}
 	}
 }
@@ -250,7 +246,7 @@ func (r *managerRun) is(what string, err, class error) {
 
 // answers reports whether an instance serves at the endpoint.
 func (r *managerRun) answers(ep driver.Endpoint) error {
-	ctx, cancel := context.WithTimeout(r.ctx, r.h.Patience)
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	return r.h.Call(ctx, ep)
 }

@@ -78,7 +78,7 @@ func managerRemoveClauses() []managerClause {
 		}},
 		{name: "remove/calls off a start", check: func(r *managerRun) {
 			w := r.workload("w1", Hangs)
-			w.StartTimeout = 100 * r.h.Patience
+			w.StartTimeout = 100 * patience
 			r.apply(w)
 			r.phase("w1", orchestrator.PhaseStarting)
 			r.remove("w1")

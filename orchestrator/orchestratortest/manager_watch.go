@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/joinery/faas"
@@ -41,8 +42,10 @@ func managerWatchClauses() []managerClause {
 			r.seen(later, "w1 gone", func(s orchestrator.Status) bool { return s.ID == "w1" && s.Phase == orchestrator.PhaseGone })
 		}},
 		{name: "watch/a slow reader holds nobody up and misses no end", check: func(r *managerRun) {
-			release := make(chan struct{})
-			ended := make(chan map[string]orchestrator.Phase)
+			begun, release := make(chan struct{}), make(chan struct{})
+			goOn := sync.OnceFunc(func() { close(release) })
+			r.Cleanup(goOn)
+			ended := make(chan map[string]orchestrator.Phase, 1)
 			ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
 			defer cancel()
 			const n = 10
@@ -51,6 +54,9 @@ func managerWatchClauses() []managerClause {
 				for s, err := range r.m.Watch(ctx) {
 					if err != nil {
 						break
+					}
+					if len(last) == 0 {
+						close(begun)
 					}
 					<-release
 					last[s.ID] = s.Phase
@@ -64,16 +70,21 @@ func managerWatchClauses() []managerClause {
 			}()
 			for i := range n + 1 {
 				r.runs(fmt.Sprintf("w%d", i))
+				select {
+				case <-begun:
+				case <-time.After(patience):
+					r.Fatal("the second Watch yields nothing")
+				}
 			}
 			for i := range n + 1 {
 				id := fmt.Sprintf("w%d", i)
 				r.remove(id)
 				r.phase(id, orchestrator.PhaseGone)
 			}
-			close(release)
+			goOn()
 			select {
 			case <-ended:
-			case <-time.After(r.h.Patience):
+			case <-time.After(patience):
 				cancel()
 				r.Errorf("the slow reader has seen as last statuses %v; all are gone", <-ended)
 			}
@@ -110,7 +121,7 @@ func managerWatchClauses() []managerClause {
 					} else {
 						r.is("Watch "+name, errs[0], class)
 					}
-				case <-time.After(r.h.Patience):
+				case <-time.After(patience):
 					r.Errorf("%s: Watch goes on", name)
 				}
 				cancel()
@@ -127,7 +138,7 @@ func managerWatchClauses() []managerClause {
 			}()
 			select {
 			case <-left:
-			case <-time.After(r.h.Patience):
+			case <-time.After(patience):
 				r.Fatal("the loop over Watch does not end after break")
 			}
 			r.runs("w2")
