@@ -58,6 +58,11 @@ var doubles = []struct {
 			return builder.Artifact{Contract: faas.ContractStdio}, shell(ctx, job, copyScript)
 		}}
 	}},
+	{"builds and answers", "leaves a daemon", func(tb testing.TB) *override {
+		return building(func(ctx context.Context, job builder.Job) error {
+			return errors.Join(daemon(tb, job), shell(ctx, job, copyScript))
+		})
+	}},
 	{"reproducible", "stamps the time", func(testing.TB) *override {
 		return building(func(ctx context.Context, job builder.Job) error {
 			return errors.Join(shell(ctx, job, copyScript), os.WriteFile(job.Output+"/stamp", []byte(time.Now().String()), 0o644))
@@ -138,12 +143,9 @@ var doubles = []struct {
 	}},
 	{"cancel", "leaves a process", func(tb testing.TB) *override {
 		return building(func(ctx context.Context, job builder.Job) error {
-			c := exec.Command("/bin/sleep", "60")
-			c.Dir, c.SysProcAttr = job.Source, &syscall.SysProcAttr{Setsid: true}
-			if err := c.Start(); err != nil {
+			if err := daemon(tb, job); err != nil {
 				return err
 			}
-			tb.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 			return shell(ctx, job, copyScript)
 		})
 	}},
@@ -206,6 +208,17 @@ func building(build func(ctx context.Context, job builder.Job) error) *override 
 	return &override{build: func(ctx context.Context, job builder.Job) (builder.Artifact, error) {
 		return toyArtifact, build(ctx, job)
 	}}
+}
+
+// daemon starts a process that nobody waits for, in a session of its own.
+func daemon(tb testing.TB, job builder.Job) error {
+	c := exec.Command("/bin/sleep", "60")
+	c.Dir, c.SysProcAttr = job.Source, &syscall.SysProcAttr{Setsid: true}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	tb.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	return nil
 }
 
 func writing(getenv func(string) string, name string) *override {

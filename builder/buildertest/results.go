@@ -34,9 +34,12 @@ func checkValidate(tb testing.TB, h Harness) {
 	}
 }
 
-// checkBuilds: a good source becomes a function that starts and answers.
+// checkBuilds: a good source becomes a function that starts and answers, and nothing else goes on.
 func checkBuilds(tb testing.TB, h Harness) {
 	w, a := mustBuild(tb, h.New(tb), h.Good)
+	if left := processes(w.root); len(left) > 0 {
+		tb.Errorf("the build has left processes: %v", left)
+	}
 	spec := faas.Spec{Contract: a.Contract, Command: a.Command, Env: a.Env}
 	if err := spec.Validate(); err != nil {
 		tb.Fatalf("the artifact is no valid configuration: %v", err)

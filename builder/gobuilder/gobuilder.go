@@ -201,7 +201,9 @@ func (b *Builder) Build(ctx context.Context, job builder.Job) (builder.Artifact,
 }
 
 func (b *Builder) command(job builder.Job, op string, args ...string) *tool.Cmd {
-	private := map[string]string{"HOME": job.Temp, "TMPDIR": job.Temp, "GOTMPDIR": job.Temp, "PWD": job.Source}
+	// No HOME: the go command has a place for its telemetry there, and a process that looks after
+	// it in a session of its own, which would outlive the build.
+	private := map[string]string{"TMPDIR": job.Temp, "GOTMPDIR": job.Temp, "GOPATH": job.Temp, "PWD": job.Source}
 	return &tool.Cmd{
 		Op: op, Path: b.gocmd, Args: args, Dir: job.Source, Log: job.Log,
 		Env: tool.Environ(private, b.env),
