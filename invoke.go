@@ -3,6 +3,7 @@ package faas
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 )
@@ -68,7 +69,11 @@ const (
 
 // String is the outcome's name in lower case with underscores.
 func (o Outcome) String() string {
-	return [...]string{"success", "function_error", "function_timeout", "platform_error", "rejected", "cancelled"}[o]
+	names := [...]string{"success", "function_error", "function_timeout", "platform_error", "rejected", "cancelled"}
+	if o < 0 || int(o) >= len(names) {
+		return fmt.Sprintf("outcome(%d)", int(o))
+	}
+	return names[o]
 }
 
 // OutcomeOf tells how an invocation that returned (resp, err) ended.

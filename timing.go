@@ -2,6 +2,7 @@ package faas
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -33,7 +34,12 @@ const (
 var phaseNames = [NumPhases]string{"queue", "lookup", "decide", "place", "start", "init", "run"}
 
 // String is the phase's name as in a Server-Timing header.
-func (p Phase) String() string { return phaseNames[p] }
+func (p Phase) String() string {
+	if p < 0 || int(p) >= NumPhases {
+		return fmt.Sprintf("phase(%d)", int(p))
+	}
+	return phaseNames[p]
+}
 
 // Timing is a per-phase account of one invocation or one start. A nil *Timing
 // accepts everything and records nothing. One goroutine at a time may use it.

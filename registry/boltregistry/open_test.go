@@ -220,7 +220,7 @@ func TestEveryDamageIsNoticedOrHarmless(t *testing.T) {
 		flip(offset)
 		flip(page + offset)
 	}
-	for used := 0; used < 250; {
+	for used := 0; used < 120; {
 		offset := rng.IntN(len(good))
 		if good[offset] != 0 || used%3 == 0 { // mostly what is in use
 			flip(offset)
@@ -230,6 +230,6 @@ func TestEveryDamageIsNoticedOrHarmless(t *testing.T) {
 	for _, size := range []int{1, page - 1, page, 2*page + 5, 3 * page, len(good) / 2} {
 		check(fmt.Sprint("cut off at ", size), []byte(good[:size]))
 	}
-	t.Logf("%d of %d damages noticed, the others harmless", noticed, 80*2+250+6)
+	t.Logf("%d of %d damages noticed, the others harmless", noticed, 80*2+120+6)
 	assert.Greater(t, noticed, 150)
 }

@@ -32,7 +32,7 @@ type Harness struct {
 	// and the durability clauses are skipped.
 	Reopen func(tb testing.TB, r registry.Registry) registry.Registry
 	// History is the number of changes that an opened registry keeps for Watch at most. Zero:
-	// not known, and the clause that needs it is skipped. It is quickest when below 1000.
+	// not known, and the clause that needs it is skipped. 500 is enough for all clauses, and quick.
 	History int
 	// Skip names subtests that the implementation does not pass, each with the reason.
 	Skip map[string]string
