@@ -132,7 +132,7 @@ func TestDifferential(t *testing.T) {
 		cfg := concurrency.Config{
 			Target:           []float64{1, 10, 100, 3.7}[r.IntN(4)],
 			Utilization:      []float64{0.7, 1, 0.33}[r.IntN(3)],
-			StableWindow:     []time.Duration{60, 10, 30, 600}[r.IntN(4)] * time.Second,
+			StableWindow:     []time.Duration{60, 10, 30, 20}[r.IntN(4)] * time.Second,
 			PanicWindow:      []float64{10, 50, 100, 25}[r.IntN(4)],
 			PanicThreshold:   []float64{200, 110, 1000}[r.IntN(3)],
 			MaxScaleUpRate:   []float64{1000, 1.1, 2}[r.IntN(3)],
