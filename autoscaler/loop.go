@@ -138,22 +138,32 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// sample reads the demand of every version that the source knows.
+// sample reads the demand of every version that the source knows. One without demand and
+// instances is not taken note of, and so forgotten a window after it had some.
 func (l *Loop) sample(now time.Time) {
 	l.round++
 	l.samples++
 	for load := range l.cfg.Source.Loads() {
 		t := l.tracked[load.Function.Ref]
-		if t == nil {
-			t = l.track(load.Function, now)
-			if l.round == 1 { // what had come before the loop ran is not known
-				t.arrived = load.Arrived - uint64(load.InFlight+load.Queued)
-			}
-		}
 		demand := load.InFlight + load.Queued
+		exists := demand+load.Ready+load.Starting > 0
+		if t == nil {
+			if !exists {
+				continue
+			}
+			t = l.track(load.Function, now)
+			came := demand // what came before is not known
+			if l.round > 1 {
+				came = max(came, 1)
+			}
+			t.arrived = load.Arrived - min(load.Arrived, uint64(came))
+		}
+		if exists {
+			t.seen = now
+		}
 		t.sum += float64(demand)
 		t.peak = max(t.peak, demand)
-		t.load, t.round, t.seen = load, l.round, now
+		t.load, t.round = load, l.round
 	}
 }
 
@@ -189,10 +199,10 @@ func (l *Loop) decideAll(ctx context.Context, now time.Time) {
 	for ref, t := range l.tracked {
 		if t.round != l.round { // not in the last sample: nothing of it exists
 			t.load = router.Load{Function: t.fn, Wanted: t.load.Wanted, Arrived: t.load.Arrived}
-			if _, ok := l.standing.versions[ref]; !ok && now.Sub(t.seen) > t.window {
-				delete(l.tracked, ref)
-				continue
-			}
+		}
+		if _, ok := l.standing.versions[ref]; !ok && now.Sub(t.seen) > t.window {
+			delete(l.tracked, ref)
+			continue
 		}
 		if t.policy != nil && ctx.Err() == nil {
 			l.decide(ctx, now, t)

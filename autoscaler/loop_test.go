@@ -218,19 +218,32 @@ func TestHistoryIsOnePointASecondOverTheWindow(t *testing.T) {
 	})
 }
 
-func TestForgottenVersionsCostNothing(t *testing.T) {
+func TestIdleVersionsCostNothing(t *testing.T) {
 	fn := function("hello", "1", 1, faas.Scale{})
-	s := newStage(fn)
-	decisions := 0
-	counting := fixed{func(time.Time, autoscaler.Samples) (int, bool) { decisions++; return 0, false }}
-	play(t, s, counting, nil, func(t *testing.T, _ *autoscaler.Loop) {
-		s.update(fn, func(l *router.Load) { l.Ready = 1 })
-		pass(15 * time.Second)
-		assert.Positive(t, decisions)
-		before := decisions
-		pass(time.Hour)
-		assert.Equal(t, before, decisions)
-	})
+	for _, known := range []bool{false, true} {
+		s := newStage(fn)
+		s.known = known
+		decisions := 0
+		var last autoscaler.Samples
+		counting := fixed{func(_ time.Time, s autoscaler.Samples) (int, bool) { decisions++; last = s; return s.Ready % 2, false }}
+		play(t, s, counting, nil, func(t *testing.T, _ *autoscaler.Loop) {
+			s.update(fn, func(l *router.Load) { l.Ready, l.Arrived, l.Completed = 2, 100, 100 })
+			pass(15 * time.Second)
+			assert.Positive(t, decisions)
+			before := decisions
+			pass(time.Hour)
+			assert.Equal(t, before, decisions, "known to the router: %v", known)
+
+			s.update(fn, func(l *router.Load) { l.Ready, l.Arrived = 1, 101 })
+			pass(4 * time.Second)
+			assert.Greater(t, decisions, before)
+			arrivals := 0.0
+			for _, p := range last.History {
+				arrivals += p.Arrivals
+			}
+			assert.Equal(t, 1.0, arrivals, "those of long ago do not come again")
+		})
+	}
 }
 
 func TestDecisionLogIsBoundedAndQueryable(t *testing.T) {

@@ -28,7 +28,7 @@ type stage struct {
 	fns   map[faas.Ref]faas.Function // for Scale of what has no load
 	err   error                      // of Scale
 	calls []scaled
-	seen  int // Loads
+	known bool // Loads goes on with versions of which nothing exists
 }
 
 type scaled struct {
@@ -93,10 +93,9 @@ func (s *stage) scales() []scaled {
 func (s *stage) Loads() iter.Seq[router.Load] {
 	return func(yield func(router.Load) bool) {
 		s.mu.Lock()
-		s.seen++
 		var all []router.Load
 		for ref, l := range s.loads {
-			if l.Ready+l.Starting+l.InFlight+l.Queued == 0 {
+			if !s.known && l.Ready+l.Starting+l.InFlight+l.Queued == 0 {
 				delete(s.loads, ref)
 				continue
 			}

@@ -14,7 +14,7 @@ type tracked struct {
 	policy Policy // nil: not scaled
 	window time.Duration
 	first  time.Time // when it was first seen
-	seen   time.Time // when the source last knew it
+	seen   time.Time // when it last had demand or instances
 
 	load  router.Load // of the last sample
 	round uint64      // of the last sample that had it
