@@ -35,3 +35,5 @@ func harness(history int) registrytest.Harness {
 }
 
 func TestConformance(t *testing.T) { registrytest.Run(t, harness(500)) }
+
+func BenchmarkRegistry(b *testing.B) { registrytest.Bench(b, harness(0)) }

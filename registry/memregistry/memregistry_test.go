@@ -1,10 +1,14 @@
 package memregistry_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/joinery/faas"
 	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/memregistry"
 	"github.com/joinery/faas/registry/registrytest"
@@ -20,4 +24,24 @@ func open(testing.TB) registry.Registry {
 
 func TestConformance(t *testing.T) {
 	registrytest.Run(t, registrytest.Harness{Open: open, History: history})
+}
+
+func BenchmarkRegistry(b *testing.B) { registrytest.Bench(b, registrytest.Harness{Open: open}) }
+
+func TestLookUpsAllocateNothing(t *testing.T) {
+	r := memregistry.New(nil)
+	name := faas.Ref{Name: "hello"}
+	_, err := r.Publish(t.Context(), name, faas.Spec{Contract: faas.ContractHandler, Command: []string{"x"}}, nil)
+	require.NoError(t, err)
+	_, err = r.SetAlias(t.Context(), registry.Alias{Ref: faas.Ref{Name: "hello", Version: "live"}, Target: "1"}, nil)
+	require.NoError(t, err)
+	ctx := context.Background()
+	for _, version := range []string{"", "1", "live"} {
+		ref := faas.Ref{Name: "hello", Version: version}
+		assert.Zero(t, testing.AllocsPerRun(100, func() {
+			if fn, err := r.Get(ctx, ref); err != nil || fn.Ref.Version != "1" {
+				t.Error(fn.Ref, err)
+			}
+		}), version)
+	}
 }
