@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -121,4 +120,31 @@ func TestManagerConformance(t *testing.T) {
 	orchestratortest.RunManager(t, orchestratortest.ManagerHarness{Open: l.open, Workload: behave, Call: l.call, Nodes: true, Backoff: true})
 }
 
-var _ = synctest.Test
+func TestAgentConformance(t *testing.T) {
+	orchestratortest.RunAgent(t, agentHarness(false))
+}
+
+func TestAgentConformanceInVirtualTime(t *testing.T) {
+	orchestratortest.RunAgent(t, agentHarness(true))
+}
+
+func agentHarness(bubble bool) orchestratortest.AgentHarness {
+	return orchestratortest.AgentHarness{InBubble: bubble, LeaseTTL: 300 * time.Millisecond,
+		Naming: func(tb testing.TB) orchestrator.NamingService {
+			names := memnaming.New(nil)
+			tb.Cleanup(func() { assert.NoError(tb, names.Close()) })
+			return names
+		},
+		New: func(tb testing.TB, s orchestratortest.AgentSetup) orchestratortest.AgentFixture {
+			d, _ := s.Driver.(*mortal.Driver)
+			if d == nil {
+				d = mortal.New(memDriver(tb))
+			}
+			a, err := cluster.NewAgent(cluster.AgentConfig{Naming: s.Naming, Node: s.Node, Drivers: []driver.Driver{d},
+				LeaseTTL: s.LeaseTTL, LeaveRunning: s.LeaveRunning, Logger: testLog(tb)})
+			require.NoError(tb, err)
+			return orchestratortest.AgentFixture{Agent: a, Driver: d, Kill: func(id string) { d.Kill(id) }}
+		},
+		Workload: behave,
+	}
+}
