@@ -35,7 +35,6 @@ type Driver struct {
 	null   uintptr
 	nullFD *os.File
 	groups *cgroups // nil: none
-	adopts bool     // orphans become children of this process
 	umask  int      // of this process
 	info   driver.Info
 	feed   feed.Feed
@@ -118,7 +117,6 @@ func (d *Driver) open(o Options) (err error) {
 			return fail("child subreaper", err)
 		}
 	}
-	d.adopts = d.groups == nil || os.Getpid() == 1 || isSubreaper()
 	d.info = driver.Info{Name: "proc", Version: "1", Isolation: faas.IsolationProcess, Logs: true, NeedsCode: true,
 		Contracts: []faas.Contract{faas.ContractInherit, faas.ContractSocket, faas.ContractHTTP, faas.ContractStdio},
 		Limits:    driver.LimitSupport{Files: true, FileSize: true}}
@@ -358,14 +356,15 @@ func (d *Driver) cleanUp() {
 	}
 }
 
-// reaper returns what reaps the adopted zombies of a group; nil if there can be none.
-func (d *Driver) reaper(g *group) func() {
-	if g == nil || !d.adopts {
+// reaper returns what reaps the adopted zombies of a group; nil if orphans do not become
+// children of this process.
+func (d *Driver) reaper(g *group) func() int {
+	if g == nil || os.Getpid() != 1 && !isSubreaper() {
 		return nil
 	}
 	parent := filepath.Dir(d.groups.all[d.groups.track].dir)
 	name := strings.TrimPrefix(g.track, parent)
-	return func() { reapAdopted(name) }
+	return func() int { return reapAdopted(name) }
 }
 
 func closedError(op, id string) error {

@@ -191,8 +191,8 @@ func (g *group) killIn(dir string) {
 }
 
 // remove kills what is left in the group and returns when it is gone. reap, if not
-// nil, is called while there are processes and once after.
-func (g *group) remove(reap func()) {
+// nil, is then called until it reports that nothing is left to reap.
+func (g *group) remove(reap func() int) {
 	if g == nil {
 		return
 	}
@@ -212,14 +212,11 @@ func (g *group) remove(reap func()) {
 			if i == 0 || wait > time.Millisecond {
 				g.kill()
 			}
-			if reap != nil {
-				reap()
-			}
 			time.Sleep(wait)
 		}
 	}
-	if reap != nil {
-		reap()
+	for wait := 50 * time.Microsecond; reap != nil && reap() > 0; wait = min(2*wait, 20*time.Millisecond) {
+		time.Sleep(wait)
 	}
 }
 

@@ -100,19 +100,24 @@ func killExactly(p relative) {
 }
 
 // reapAdopted reaps zombies of the group that this process was made the parent of: it
-// is the first process of its container, or the embedder made it a subreaper.
-func reapAdopted(group string) {
+// is the first process of its container, or a subreaper. It reports how many processes are not
+// done with: a process leaves the lists of its group before it becomes a zombie.
+func reapAdopted(group string) (left int) {
 	self := os.Getpid()
 	for _, p := range relatives() {
-		if !p.zombie || p.ppid != self {
+		if p.zombie && p.ppid != self {
+			continue // another has to
+		}
+		// It stays in its group until it is reaped, also when that is removed.
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/cgroup")
+		if err != nil || !bytes.Contains(text, []byte(group+"\n")) && !bytes.Contains(text, []byte(group+" ")) && !bytes.Contains(text, []byte(group+"/")) {
 			continue
 		}
-		// A zombie stays in its group until it is reaped, also when that is removed.
-		text, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/cgroup")
-		if err == nil && (bytes.Contains(text, []byte(group+"\n")) || bytes.Contains(text, []byte(group+" ")) || bytes.Contains(text, []byte(group+"/"))) {
+		if left++; p.zombie {
 			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
 		}
 	}
+	return left
 }
 
 // relatives lists every process.
