@@ -82,6 +82,15 @@ func (b *Builder) entry(exists func(string) bool) (name, module string, ok bool)
 // pinned is one requirement of a lock file: a name, extras, an exact version (PEP 440), a marker, hashes.
 var pinned = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9,._ -]*\])?\s*===?\s*[A-Za-z0-9.!+_-]+(?:\s*;[^#]*?)?((?:\s+--hash=sha(?:256|384|512):[0-9a-f]+)*)$`)
 
+// pin reads one requirement: is it exactly pinned, has it hashes. No option but --hash is allowed.
+func pin(line string) (exact, hashed bool) {
+	m := pinned.FindStringSubmatch(line)
+	if m == nil || strings.Contains(strings.TrimSuffix(line, m[1]), " -") {
+		return false, false
+	}
+	return true, m[1] != ""
+}
+
 // checkLock checks each line of a lock file and where its packages are to come from.
 func (b *Builder) checkLock(src fs.FS, lock []byte) (errs []error) {
 	fault := func(format string, args ...any) *faas.Error {
@@ -93,11 +102,11 @@ func (b *Builder) checkLock(src fs.FS, lock []byte) (errs []error) {
 	vendored := err == nil
 	found := requirements(lock)
 	for _, line := range found {
-		m := pinned.FindStringSubmatch(line)
+		exact, hashed := pin(line)
 		switch {
-		case m == nil:
+		case !exact:
 			fault("%q is not an exactly pinned package, name==version", clip(line))
-		case m[1] == "" && !vendored && b.index != "":
+		case !hashed && !vendored && b.index != "":
 			fault("%q has no --hash; packages from an index need one", clip(line))
 		}
 	}
