@@ -65,6 +65,7 @@ const (
 	maxTries       = 3                      // of a request that never reached an instance
 	firstBackoff   = 2 * time.Second        // after a failed start; doubled each time in a row: at most 3 starts in 10 s
 	maxBackoff     = time.Minute            //
+	minWatchPause  = 100 * time.Millisecond // until an interrupted watch is tried again; doubled each time
 	maxStrikes     = 3                      // ejections in a row until an instance is given up
 	maxEject       = 30 * time.Second       //
 	minAnswers     = 5                      // of others, until silence means something

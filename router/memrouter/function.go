@@ -3,6 +3,7 @@ package memrouter
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type function struct {
 	timeout time.Duration
 	shards  atomic.Pointer[[]shard] // nil until it has its first instance
 	waiting atomic.Int64            // requests in the queue
+	probe   atomic.Pointer[share]   // what the next request tries: see health
 	_       [64]byte
 
 	mu                 sync.Mutex
@@ -110,6 +112,9 @@ func (f *function) demand() string {
 // starts, and one at a time until a start has gone well.
 func (f *function) startMissing() {
 	n := min(f.missing(), f.max-f.total())
+	if n > 0 && f.early > 0 && slices.ContainsFunc(f.instances, func(in *instance) bool { _, answered := in.use(); return answered > 0 }) {
+		f.startsWell()
+	}
 	if !f.proven {
 		n = min(n, 1-len(f.starting))
 	}

@@ -128,10 +128,10 @@ func (f *function) check(now time.Time) {
 			if f.eject(in, "the probe was not answered", nil) != "" {
 				in.silent = now
 			}
-		case in.state == ejected && !in.probing && (f.ready == 0 || !now.Before(in.until)):
+		case in.state == ejected && !in.probing && f.probe.Load() == nil && (f.ready == 0 || !now.Before(in.until)):
 			in.probing = true
 			in.answered, in.others, in.silent = answered, all, now
-			in.openOne()
+			f.offerProbe(in) // where no slot is free, those in flight are the probe
 		}
 	}
 	f.settle()

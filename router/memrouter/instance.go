@@ -140,14 +140,18 @@ func (f *function) backOff(cause error) {
 	}
 }
 
+// startsWell forgets what failed before.
+func (f *function) startsWell() {
+	f.proven, f.failures, f.early, f.cause = true, 0, 0, nil
+}
+
 // started puts a new instance to work and hands it to the longest waiting.
 func (f *function) started(s *start, inst faas.Instance, took time.Duration) *instance {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.done(s)
-	f.proven, f.cause = true, nil
 	if f.early == 0 {
-		f.failures = 0
+		f.startsWell()
 	}
 	f.record(Event{Kind: Ready, Instance: inst.ID(), Why: s.why, Timing: s.timing, Took: took})
 	shards := f.shards.Load()
@@ -301,8 +305,10 @@ func (f *function) ended(in *instance, err error) string {
 	}
 	f.instances = slices.DeleteFunc(f.instances, func(o *instance) bool { return o == in })
 	f.record(Event{Kind: Ended, Instance: in.id, Why: why, Err: err})
-	if _, answered := in.use(); !byItself || answered > 0 {
-		f.early = 0
+	if _, answered := in.use(); answered > 0 {
+		f.startsWell()
+	} else if !byItself {
+		// nothing to learn from that
 	} else if f.early++; f.early > 1 { // once may be chance; again and again is a start that fails
 		if err == nil {
 			err = faas.ErrFunction

@@ -166,7 +166,10 @@ func (f *function) dispatch() {
 		if f.ready < 2 {
 			avoid = nil // there is no other
 		}
-		s := takeAny(*set, avoid, 0)
+		s := f.takeProbe(avoid, 0)
+		if s == nil {
+			s = takeAny(*set, avoid, 0)
+		}
 		if s == nil {
 			return
 		}

@@ -46,22 +46,27 @@ func (r *Router) resolve(ctx context.Context, ref faas.Ref) (*function, error) {
 	return f, nil
 }
 
-// follow keeps the resolutions in line with the registry until the router ends.
+// follow keeps the resolutions in line with the registry until the router ends. While the
+// registry does not answer, what is known stays in use.
 func (r *Router) follow(reg watcher) {
 	ctx := r.ctx // it ends after the last function
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	for wait := firstBackoff / 20; ; wait = min(2*wait, maxBackoff) {
-		before := time.Now()
+	wait, again := minWatchPause, 0
+	for {
+		began := time.Now()
 		err := r.followOnce(ctx, reg)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, faas.ErrClosed):
-			r.log.Warn("registry is closed; its changes are not followed any more", slog.Any("error", err))
+			r.log.Warn("the registry is closed; its changes are not followed any more", slog.Any("error", err))
 			return
-		case errors.Is(err, faas.ErrExhausted), time.Since(before) > maxBackoff:
-			wait = firstBackoff / 20
+		case errors.Is(err, faas.ErrExhausted) && again < 3: // we fell behind: begin again at once
+			again++
+			continue
+		case time.Since(began) > maxBackoff:
+			wait = minWatchPause
 		}
 		r.log.Warn("following the registry was interrupted", slog.Any("error", err), slog.Duration("again in", wait))
 		pause.Reset(wait)
@@ -70,6 +75,7 @@ func (r *Router) follow(reg watcher) {
 		case <-ctx.Done():
 			return
 		}
+		wait, again = min(2*wait, maxBackoff), 0
 	}
 }
 

@@ -46,6 +46,7 @@ type share struct {
 	n, limit   int32 // slots in use, slots that may be in use
 	size       int32 // slots there are
 	linked     bool
+	probe      bool // one slot is offered beyond the limit
 	answered   uint64
 	_          [72]byte // shares of different shards do not touch
 }
@@ -166,13 +167,13 @@ func (s *share) release(e ending) {
 	}
 }
 
-// resize sets the limits of all of the instance's shares: grow(s) is called with the shard locked.
+// resize sets the limits of all of the instance's shares; limit is called with the shard locked.
 func (in *instance) resize(limit func(s *share) int32) {
 	for i := range in.shares {
 		s := &in.shares[i]
 		s.sh.mu.Lock()
 		s.sh.cut(s)
-		s.limit = limit(s)
+		s.limit, s.probe = limit(s), false
 		s.sh.put(s)
 		s.sh.settle()
 		s.sh.mu.Unlock()
@@ -183,16 +184,39 @@ func (in *instance) resize(limit func(s *share) int32) {
 func (in *instance) open() { in.resize(func(s *share) int32 { return s.size }) }
 func (in *instance) shut() { in.resize(func(*share) int32 { return 0 }) }
 
-// openOne offers one slot beyond those in use.
-func (in *instance) openOne() {
-	given := false
-	in.resize(func(s *share) int32 {
-		if given || s.n >= s.size {
-			return 0
+// offerProbe offers one slot of an instance that is shut to the next request, wherever it comes
+// from. It reports false when all of the instance's slots are in use.
+func (f *function) offerProbe(in *instance) bool {
+	for i := range in.shares {
+		s := &in.shares[i]
+		s.sh.mu.Lock()
+		s.probe = s.n < s.size
+		ok := s.probe
+		s.sh.mu.Unlock()
+		if ok {
+			f.probe.Store(s)
+			return true
 		}
-		given = true
-		return s.n + 1
-	})
+	}
+	return false
+}
+
+// takeProbe takes the slot that was offered last, if it is still there.
+func (f *function) takeProbe(avoid *instance, arrived uint64) *share {
+	s := f.probe.Load()
+	if s == nil || s.in == avoid || !f.probe.CompareAndSwap(s, nil) {
+		return nil
+	}
+	s.sh.mu.Lock()
+	defer s.sh.mu.Unlock()
+	if !s.probe {
+		return nil // withdrawn meanwhile
+	}
+	s.probe = false
+	s.n++
+	s.sh.busy++
+	s.sh.arrived += arrived
+	return s
 }
 
 // use returns the slots in use and the requests answered so far.
@@ -233,6 +257,11 @@ func (f *function) take(hints *sync.Pool, arrived uint64) *share {
 	set := f.shards.Load()
 	if set == nil || f.waiting.Load() != 0 {
 		return nil
+	}
+	if f.probe.Load() != nil {
+		if s := f.takeProbe(nil, arrived); s != nil {
+			return s
+		}
 	}
 	shards := *set
 	h := hints.Get().(*hint)

@@ -60,6 +60,7 @@ func startShared(tb testing.TB, h Harness) {
 	cancel()
 	w.is(first, faas.ErrCanceled)
 	w.queued(1)
+	<-time.After(10 * time.Millisecond) // for a start that ends with its first caller to end
 	close(w.fleet.gate)
 	w.ok(second)
 	if n := w.fleet.started(); n != 1 {
