@@ -63,6 +63,9 @@ func (in *instance) dial(ctx context.Context) (*conn, error) {
 		if ctx.Err() != nil {
 			return nil, faas.ContextError(ctx, component, "invoke", in.key)
 		}
+		if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) { // the dialer's clock rang before the context's
+			return nil, in.errorf(faas.ErrTimeout, "%w", context.DeadlineExceeded)
+		}
 		if end.IsZero() {
 			end = time.Now().Add(in.dialTimeout)
 		}
