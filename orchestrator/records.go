@@ -79,7 +79,8 @@ type Assignment struct {
 	// Reason is why this node was chosen.
 	Reason string `json:"reason,omitempty"`
 	// Incarnation is that of the node it was decided for. A later one may adopt the
-	// instance, but must not start it anew: it reports ExitLost. Empty: any.
+	// instance, but must not start it anew: it reports ExitLost, unless it took the node over
+	// while it was vacant and its predecessor had not reported this start. Empty: any.
 	Incarnation string `json:"incarnation,omitempty"`
 	// Stop: the instance is to be stopped with its grace, then status and assignment deleted.
 	Stop bool `json:"stop,omitempty"`

@@ -62,8 +62,10 @@ type Agent struct {
 	mu      sync.Mutex
 	lease   orchestrator.LeaseID // 0: the node is not announced now
 	tasks   map[string]*task
-	listed  bool // what is assigned is known
-	leaving bool // Run is ending: instances are stopped, or left when LeaveRunning
+	heirOf  string          // the incarnation that left the node to this one; empty: none
+	done    map[string]bool // the starts that it had settled
+	listed  bool            // what is assigned is known
+	leaving bool            // Run is ending: instances are stopped, or left when LeaveRunning
 }
 
 var _ orchestrator.NodeAgent = (*Agent)(nil)
@@ -183,26 +185,27 @@ func (a *Agent) announce(ctx context.Context) error {
 	for {
 		lease, err := a.cfg.Naming.Grant(ctx, a.cfg.LeaseTTL)
 		var holder faas.Revision
+		var vacant orchestrator.NodeRecord
 		if err == nil {
 			var e orchestrator.Entry
 			if e, err = a.cfg.Naming.Get(ctx, name); err == nil {
-				var rec orchestrator.NodeRecord
-				if rec, err = orchestrator.DecodeRecord[orchestrator.NodeRecord](e); err == nil {
-					holder = e.Revision
-					if !rec.Vacant {
-						revoke(ctx, a.cfg.Naming, lease)
-						if deadline.IsZero() {
-							deadline = time.Now().Add(rec.TTL + rec.TTL/8)
-						}
-						if err := a.vacated(ctx, name, e.Revision, deadline); err != nil {
-							return err
-						}
-						continue
+				holder = e.Revision
+				if vacant, err = orchestrator.DecodeRecord[orchestrator.NodeRecord](e); err == nil && !vacant.Vacant {
+					revoke(ctx, a.cfg.Naming, lease)
+					if deadline.IsZero() {
+						deadline = time.Now().Add(vacant.TTL + vacant.TTL/8)
 					}
+					if err := a.vacated(ctx, name, holder, deadline); err != nil {
+						return err
+					}
+					continue
 				}
 			} else if errors.Is(err, faas.ErrNotFound) {
 				err = nil
 			}
+		}
+		if err == nil && vacant.Vacant {
+			err = a.inherit(ctx, vacant.Incarnation)
 		}
 		if err == nil {
 			_, err = a.cfg.Naming.Put(ctx, name, value, &orchestrator.PutOptions{IfRevision: &holder, Lease: lease})
@@ -231,6 +234,40 @@ func (a *Agent) announce(ctx context.Context) error {
 		a.log.Warn("cannot announce the node; trying again", "error", err)
 		pause(ctx, retryAfter)
 	}
+}
+
+// inherit learns which starts a predecessor has settled: of those that it was
+// assigned and has not, this agent is free to make its own.
+func (a *Agent) inherit(ctx context.Context, incarnation string) error {
+	all, _, err := a.cfg.Naming.List(ctx, orchestrator.StatusesPrefix+a.node.Name+"/")
+	if err != nil {
+		return err
+	}
+	done := make(map[string]bool, len(all))
+	for _, e := range all {
+		st, err := orchestrator.DecodeRecord[orchestrator.AgentStatus](e)
+		if err != nil {
+			return err
+		}
+		was := orchestrator.Assignment{Workload: orchestrator.Workload{ID: st.ID}, Applied: st.Applied, Attempt: st.Attempt}
+		done[was.Start(a.node.Name)] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.heirOf, a.done = incarnation, done
+	return nil
+}
+
+// mayStart reports whether the assignment can be started, not having been so before.
+// The caller holds mu.
+func (a *Agent) mayStart(as *assignment, key string) bool {
+	switch as.Incarnation {
+	case "", a.incarnation:
+		return true
+	case a.heirOf:
+		return !a.done[key]
+	}
+	return false
 }
 
 // vacated waits until the name changes hands, at most until the deadline.

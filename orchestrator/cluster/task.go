@@ -69,10 +69,10 @@ func (a *Agent) next(t *task) action {
 		if t.driver != nil {
 			return adopt
 		}
-		if t.want.Incarnation != "" && t.want.Incarnation != a.incarnation {
-			return lost
+		if a.mayStart(t.want, t.key) {
+			return start
 		}
-		return start
+		return lost
 	case wanted && !t.recorded:
 		return record
 	}

@@ -174,6 +174,7 @@ func agentWorkClauses() []agentClause {
 			r.put(assignmentOf("w1"), &as)
 			r.assign("w2", Serves)
 			r.reported("w2", orchestrator.PhaseRunning) // a start that hangs holds nobody up
+			<-time.After(10 * time.Millisecond)         // nothing tells that the start is under way
 			as.Stop = true
 			r.put(assignmentOf("w1"), &as)
 			r.await(assignmentOf("w1"), "deleted", absent)
