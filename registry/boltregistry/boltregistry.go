@@ -100,7 +100,7 @@ func Open(path string, o *Options) (*Registry, error) {
 // table reads everything and returns the table that goes on with it.
 func (l *log) table(path string) (t *table.Table, err error) {
 	err = guard(func() error {
-		if err := checkRoots(path, l.db.Info().PageSize); err != nil {
+		if err := checkPages(path, l.db.Info().PageSize); err != nil {
 			return err
 		}
 		state, err := l.load()
@@ -123,7 +123,7 @@ func fail(path string, class, err error) error {
 	return e
 }
 
-// lockTimeout is below bbolt's pause between two tries plus that pause, so that it tries twice.
+// lockTimeout makes bbolt, which pauses 50 ms between tries, try twice.
 const lockTimeout = 75 * time.Millisecond
 
 // open returns ErrConflict, ErrCorrupt or an error of the file system. It lets go of the file

@@ -3,9 +3,7 @@ package boltregistry
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"strconv"
 
@@ -43,16 +41,10 @@ func readHeader(tx *bbolt.Tx) (h header, err error) {
 	return h, err
 }
 
-// load reads and checks everything: the records by their checksums, that none is missing by
-// count and sum, and the pages by bbolt's own check, so that no later write lands on a page in use.
+// load reads and checks every record by its checksum, and that none is missing by count and sum.
 func (l *log) load() (table.State, error) {
 	var ld loader
 	err := l.db.View(func(tx *bbolt.Tx) error {
-		if st, err := os.Stat(l.db.Path()); err != nil {
-			return err
-		} else if st.Size() < tx.Size() {
-			return corrupt("pages", "the file has %d bytes of at least %d", st.Size(), tx.Size())
-		}
 		h, err := readHeader(tx)
 		if err != nil {
 			return err
@@ -66,13 +58,6 @@ func (l *log) load() (table.State, error) {
 		}
 		if ld.records != h.Records || ld.sum != h.Sum {
 			return corrupt("records", "there are %d of %d, or their sum is wrong", ld.records, h.Records)
-		}
-		var errs []error
-		for err := range tx.Check() {
-			errs = append(errs, err)
-		}
-		if err := errors.Join(errs...); err != nil {
-			return corrupt("pages", "%w", err)
 		}
 		return nil
 	})

@@ -54,10 +54,22 @@ func (l *log) commit(changes []table.Change) error {
 		return nil
 	}
 	class := disk.Class(err)
-	if class != faas.ErrExhausted {
+	if class != faas.ErrExhausted || !l.isAt(changes[0].Revision-1) {
 		l.broken = err
 	}
 	return faas.Errorf("registry", "write", l.db.Path(), class, "%w", err)
+}
+
+// isAt reports whether the file is still at the revision, which a write that failed late may have passed.
+func (l *log) isAt(want faas.Revision) bool {
+	var h header
+	err := guard(func() error {
+		return l.db.View(func(tx *bbolt.Tx) (err error) {
+			h, err = readHeader(tx)
+			return err
+		})
+	})
+	return err == nil && h.Revision == want
 }
 
 // writer is one transaction that keeps the header's count and sum.
