@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/joinery/faas"
@@ -71,7 +72,7 @@ func (b *Builder) prepare(ctx context.Context, job builder.Job) (prepared, error
 		return p, nil
 	}
 	p.dir = mainDir
-	text := strings.Replace(mainSource, `"FUNCTION"`, `"`+mod.Module.Path+`"`, 1)
+	text := strings.Replace(mainSource, `"FUNCTION"`, strconv.Quote(mod.Module.Path), 1)
 	err = root.Mkdir(mainDir, 0o755)
 	if err == nil {
 		err = root.WriteFile(mainDir+"/main.go", []byte(text), 0o644)

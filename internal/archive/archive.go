@@ -59,7 +59,7 @@ func (l Limits) withDefaults() Limits {
 
 // refuse is the error for an entry that breaks a rule.
 func refuse(entry, format string, args ...any) error {
-	return faas.Errorf("archive", "unpack", clip(entry), faas.ErrInvalidArgument, format, args...)
+	return faas.Errorf("archive", "check", clip(entry), faas.ErrInvalidArgument, format, args...)
 }
 
 // clip keeps hostile names from filling an error message.

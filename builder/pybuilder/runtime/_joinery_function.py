@@ -29,8 +29,16 @@ REASONS = {
     500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
-TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+VISIBLE = bytes(range(33, 127))
+CONTROL = bytes(c for c in range(128) if c < 32 and c != 9 or c == 127)
+HEX = b"0123456789abcdefABCDEF"
 FRAMING = ("content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade")
+
+
+def consists(text, of):
+    """Whether text is not empty and has no other bytes."""
+    return text and not text.translate(None, of)
 
 
 class Refused(Exception):
@@ -180,9 +188,9 @@ class Request:
     def __init__(self, head):
         line, *fields = head.split(b"\r\n")
         parts = line.split(b" ")
-        if len(parts) != 3 or not parts[0] or not TOKEN.issuperset(parts[0]) or not parts[1]:
+        if len(parts) != 3 or not consists(parts[0], TOKEN):
             raise Refused(400, "the request line is malformed")
-        if any(c <= 32 or c >= 127 for c in parts[1]):
+        if not consists(parts[1], VISIBLE):
             raise Refused(400, "the request target is malformed")
         if parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
             raise Refused(505, "only HTTP/1.1 and HTTP/1.0")
@@ -190,10 +198,10 @@ class Request:
         self.headers = h = {}
         for f in fields:
             name, colon, value = f.partition(b":")
-            if not colon or not name or not TOKEN.issuperset(name):
+            if not colon or not consists(name, TOKEN):
                 raise Refused(400, "a header field is malformed")
             value = value.strip(b" \t")
-            if any(c < 32 and c != 9 or c == 127 for c in value):
+            if len(value.translate(None, CONTROL)) != len(value):
                 raise Refused(400, "a header field has a control character")
             name, value = name.decode().lower(), value.decode("utf-8", "surrogateescape")
             if name in h:
@@ -203,8 +211,10 @@ class Request:
             h[name] = value
         if parts[2] == b"HTTP/1.1" and "host" not in h:
             raise Refused(400, "the Host field is missing")
-        connection = [v.strip() for v in h.get("connection", "").lower().split(",")]
-        self.keep = "close" not in connection and (parts[2] == b"HTTP/1.1" or "keep-alive" in connection)
+        self.keep = parts[2] == b"HTTP/1.1"
+        if "connection" in h:
+            connection = [v.strip() for v in h["connection"].lower().split(",")]
+            self.keep = "close" not in connection and (self.keep or "keep-alive" in connection)
         self.expect = h.get("expect", "").lower() == "100-continue"
         self.length, self.chunked = 0, False
         if "transfer-encoding" in h:
@@ -273,7 +283,7 @@ class Wire:
         body = bytearray()
         while True:
             line = self.until(b"\r\n", 4096).partition(b";")[0].strip(b" \t")
-            if not line or len(line) > 15 or not frozenset(b"0123456789abcdefABCDEF").issuperset(line):
+            if len(line) > 15 or not consists(line, HEX):
                 raise Refused(400, "a chunk's size is malformed")
             n = int(line, 16)
             if n == 0:
@@ -339,7 +349,8 @@ def encode(result):
         for name, value in (result.get("headers") or {}).items():
             for v in value if isinstance(value, (list, tuple)) else (value,):
                 v = str(v)
-                if not name or not TOKEN.issuperset(name.encode()) or any((c < " " and c != "\t") or c == "\x7f" for c in v):
+                raw = v.encode("utf-8", "surrogateescape")
+                if not consists(name.encode(), TOKEN) or len(raw.translate(None, CONTROL)) != len(raw):
                     raise ValueError("header %r has a value or a name that is not allowed" % (name,))
                 if name.lower() not in FRAMING:
                     headers.append((name, v))
