@@ -81,13 +81,7 @@ func (l *least) Invoke(ctx context.Context, req *faas.Request) (*faas.Response, 
 // pair returns the router and the baseline over the same handler, warm for every name.
 func pair(b *testing.B, concurrency, instances int, names ...string) (r, base faas.Invoker) {
 	b.Helper()
-	m, err := memrouter.New(memrouter.Config{
-		Resolver: table{faas.Spec{Contract: faas.ContractHandler, Command: []string{"echo"}, Concurrency: concurrency}},
-		Deployer: &inProcess{handler: echo},
-	})
-	require.NoError(b, err)
-	require.NoError(b, m.Start(b.Context()))
-	b.Cleanup(func() { require.NoError(b, m.Shutdown(context.Background())) })
+	m := open(b, memrouter.Config{Resolver: table{faas.Spec{Concurrency: concurrency}}, Deployer: &inProcess{handler: echo}})
 	l := &least{}
 	for _, n := range names {
 		ref := faas.Ref{Name: n}
@@ -161,39 +155,65 @@ func BenchmarkWarmParallelOne(b *testing.B)       { both(b, 100, 1, names(1), pa
 func BenchmarkWarmParallelOneOfMany(b *testing.B) { both(b, 1, 64, names(1), parallel(1)) }
 func BenchmarkWarmParallelMany(b *testing.B)      { both(b, 100, 1, names(64), parallel(64)) }
 
-// BenchmarkParked reports the memory of one request that waits, without its caller's goroutine.
+// heap is what is in use, without what pools still keep.
+func heap() float64 {
+	var s runtime.MemStats
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&s)
+	return float64(s.HeapAlloc)
+}
+
+// BenchmarkParked reports the memory of one request that waits, without its caller's stack.
 func BenchmarkParked(b *testing.B) {
 	const calls = 100_000
 	for b.Loop() {
 		gate := make(chan struct{})
-		m, err := memrouter.New(memrouter.Config{
-			Resolver:   table{faas.Spec{Contract: faas.ContractHandler, Command: []string{"x"}, Scale: faas.Scale{Max: 1}, Concurrency: 1}},
+		m := open(b, memrouter.Config{
+			Resolver:   table{faas.Spec{Scale: faas.Scale{Max: 1}}},
 			Deployer:   &inProcess{handler: func(context.Context, *faas.Request) (*faas.Response, error) { <-gate; return answer, nil }},
 			QueueDepth: calls,
 		})
-		require.NoError(b, err)
-		require.NoError(b, m.Start(b.Context()))
-		req := &faas.Request{Function: faas.Ref{Name: "f"}}
-		heap := func() uint64 {
-			var s runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&s)
-			return s.HeapAlloc
-		}
+		req := &faas.Request{Function: hello}
 		before := heap()
 		var wg sync.WaitGroup
 		for range calls {
 			wg.Go(func() { _, _ = m.Invoke(context.Background(), req) })
 		}
-		for queued := 0; queued < calls-1; {
-			time.Sleep(10 * time.Millisecond)
-			for l := range m.Loads() {
-				queued = l.Queued
-			}
+		for load(m).Queued < calls-1 {
+			runtime.Gosched()
 		}
-		b.ReportMetric(float64(heap()-before)/calls, "bytes/call")
+		b.ReportMetric((heap()-before)/calls, "bytes/call")
 		close(gate)
 		wg.Wait()
-		require.NoError(b, m.Shutdown(context.Background()))
+	}
+}
+
+// BenchmarkIdle reports the memory of a function that was called once and has no instance any more,
+// and of one that has an idle instance.
+func BenchmarkIdle(b *testing.B) {
+	const n = 10_000
+	for b.Loop() {
+		m := open(b, memrouter.Config{Resolver: table{faas.Spec{Concurrency: 100}}, Deployer: &inProcess{handler: echo}})
+		all := names(n)
+		before := heap()
+		for _, name := range all {
+			_, err := m.Invoke(context.Background(), &faas.Request{Function: faas.Ref{Name: name}})
+			require.NoError(b, err)
+		}
+		warm := heap()
+		for _, name := range all {
+			require.NoError(b, m.Scale(context.Background(), faas.Ref{Name: name}, 0, "idle"))
+		}
+		for ended := 0; ended < n; {
+			runtime.Gosched()
+			ended = n
+			for l := range m.Loads() {
+				ended -= min(1, l.Ready+l.Draining)
+			}
+		}
+		b.ReportMetric((warm-before)/n, "bytes/instance")
+		b.ReportMetric((heap()-before)/n, "bytes/function")
 	}
 }

@@ -164,7 +164,7 @@ func (f *function) end() {
 			f.drain(in, why)
 		}
 		if f.cut {
-			f.stop(in)
+			f.stop(in, "the router is out of time")
 		}
 	}
 	if f.total() == 0 {

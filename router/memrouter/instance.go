@@ -206,14 +206,15 @@ func (f *function) drainWithin(in *instance, limit time.Duration, why string) {
 	busy, _ := in.use()
 	f.record(Event{Kind: Draining, Instance: in.id, Why: fmt.Sprintf("%s (%d in flight)", why, busy)})
 	if busy == 0 {
-		f.stop(in)
+		f.stop(in, "nothing in flight")
 		return
 	}
 	in.limit = time.AfterFunc(limit, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if in.state == draining {
-			f.stop(in)
+			busy, _ := in.use()
+			f.stop(in, fmt.Sprintf("%d still in flight after %v", busy, limit))
 		}
 	})
 }
@@ -221,12 +222,12 @@ func (f *function) drainWithin(in *instance, limit time.Duration, why string) {
 // stopIdle stops a draining instance when its last request is done.
 func (f *function) stopIdle(in *instance) {
 	if busy, _ := in.use(); busy == 0 {
-		f.stop(in)
+		f.stop(in, "its last request is done")
 	}
 }
 
 // stop lets the instance's goroutine stop it.
-func (f *function) stop(in *instance) {
+func (f *function) stop(in *instance, why string) {
 	if in.state == stopping {
 		return
 	}
@@ -237,7 +238,7 @@ func (f *function) stop(in *instance) {
 		in.limit.Stop()
 	}
 	close(in.halt)
-	f.record(Event{Kind: Stopping, Instance: in.id})
+	f.record(Event{Kind: Stopping, Instance: in.id, Why: why})
 }
 
 // revive puts the youngest draining instance back to work, if there is one.
