@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -121,6 +122,23 @@ func answer() {
 	}
 }
 
+// garbage answers the inherited socket with something that is not HTTP.
+func garbage() {
+	l, err := net.FileListener(os.NewFile(3, "listener"))
+	if err != nil {
+		os.Exit(1)
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			os.Exit(1)
+		}
+		_, _ = conn.Write([]byte("SSH-2.0-something else\r\n"))
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}
+}
+
 // leaveDaemon forks twice into sessions of their own, and answers the last one's id.
 func leaveDaemon() {
 	again := func(mode string) *exec.Cmd {
@@ -157,6 +175,8 @@ func beFunction() bool {
 		show()
 	case "answer":
 		answer()
+	case "garbage":
+		garbage()
 	case "daemon-parent", "daemon":
 		leaveDaemon()
 	default:
