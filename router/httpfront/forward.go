@@ -20,11 +20,10 @@ func (f *Front) forward(c *call, r *http.Request) {
 			continue
 		}
 		switch k {
-		case "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
-			if !f.trust {
-				continue
-			}
 		case "Content-Length", "Expect", httpfield.RequestID, httpfield.Deadline:
+			continue
+		}
+		if !f.trust && (k == "Forwarded" || strings.HasPrefix(k, "X-Forwarded-")) {
 			continue
 		}
 		c.header[k] = v
