@@ -69,8 +69,7 @@ const (
 	// lateness is what Deploy waits beyond the start timeout, which the driver observes
 	// too: its report says more than "too late".
 	lateness = 2 * time.Second
-	// cleanupBudget bounds how long a failed Deploy waits until the resource manager has
-	// taken note of the removal, which goes on in any case.
+	// cleanupBudget bounds how long a failed Deploy waits for the removal, which goes on in any case.
 	cleanupBudget = 5 * time.Second
 )
 
@@ -199,7 +198,7 @@ func (d *Deployer) deploy(ctx context.Context, begun time.Time, fn faas.Function
 		case faas.ErrInvalidArgument, faas.ErrAlreadyExists:
 			i.forget() // it is not there, or not ours
 		default:
-			i.discard()
+			i.discard(true)
 		}
 		if bounded.Err() != nil {
 			return nil, late()
@@ -212,28 +211,28 @@ func (d *Deployer) deploy(ctx context.Context, begun time.Time, fn faas.Function
 	select {
 	case r := <-i.started:
 		if r.err != nil {
-			i.discard()
+			i.discard(false)
 			return nil, failed(op, key, r.err)
 		}
 		status = r.status
 	case <-bounded.Done():
-		i.discard()
+		i.discard(true)
 		return nil, late()
 	case <-d.closing:
-		i.discard()
+		i.discard(true)
 		return nil, closedError(op, key)
 	}
 
 	connector := d.cfg.Connectors[status.Endpoint.Network]
 	if connector == nil {
-		i.discard()
+		i.discard(true)
 		err := failf(op, key, faas.ErrUnimplemented, "there is no connector for the network %q of driver %q", status.Endpoint.Network, choice.driver)
 		err.Next = "add it to Config.Connectors"
 		return nil, err
 	}
 	invoker, err := connector.Connect(bounded, fn, status.Endpoint)
 	if err != nil {
-		i.discard()
+		i.discard(true)
 		if bounded.Err() != nil {
 			return nil, late()
 		}
@@ -248,7 +247,7 @@ func (d *Deployer) deploy(ctx context.Context, begun time.Time, fn faas.Function
 	}
 	select {
 	case <-d.closing: // Shutdown may not have seen that it is connected
-		i.discard()
+		i.discard(true)
 		return nil, closedError(op, key)
 	default:
 	}

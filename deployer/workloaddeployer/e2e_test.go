@@ -34,8 +34,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // machine has them, processes; and a deployer on it.
 type bed struct {
 	manager  *cluster.Manager
+	mem      *memdriver.Driver
 	deployer *workloaddeployer.Deployer
 	proc     bool
+	stop     func() // ends manager and agent
 }
 
 func echo(_ context.Context, req *faas.Request) (*faas.Response, error) {
@@ -67,6 +69,7 @@ func newBed(tb testing.TB, defaults workloaddeployer.Defaults) *bed {
 	var loops sync.WaitGroup
 	loops.Go(func() { _ = manager.Run(ctx) })
 	loops.Go(func() { _ = agent.Run(ctx) })
+	stop := func() { cancel(); loops.Wait() }
 	overHTTP := httpinstance.New(nil)
 	deploy, err := workloaddeployer.New(workloaddeployer.Config{
 		Resources: manager, Defaults: defaults,
@@ -77,15 +80,14 @@ func newBed(tb testing.TB, defaults workloaddeployer.Defaults) *bed {
 		end, done := context.WithTimeout(context.Background(), 20*time.Second)
 		defer done()
 		assert.NoError(tb, deploy.Shutdown(end))
-		cancel()
-		loops.Wait()
+		stop()
 		for _, d := range drivers {
 			assert.NoError(tb, d.Close())
 		}
 		assert.NoError(tb, names.Close())
 		assert.NoError(tb, os.RemoveAll(dir))
 	})
-	return &bed{manager: manager, deployer: deploy, proc: proc != nil}
+	return &bed{manager: manager, mem: mem, deployer: deploy, proc: proc != nil, stop: stop}
 }
 
 func (b *bed) instances(tb testing.TB) int {

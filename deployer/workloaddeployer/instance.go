@@ -113,17 +113,22 @@ func (i *instance) shutdown(ctx context.Context) error {
 }
 
 // discard has an instance removed that was not deployed after all. It returns when
-// the resource manager has taken note, or goes on behind the caller's back.
-func (i *instance) discard() {
+// the resource manager has taken note or, of one that does not run, when nothing is left.
+// What takes longer goes on behind the caller's back.
+func (i *instance) discard(runs bool) {
 	i.mu.Lock()
 	i.stopped = true
 	i.mu.Unlock()
 	r := i.remove()
+	noted := r.done
+	if !runs {
+		noted = nil
+	}
 	budget := time.NewTimer(cleanupBudget)
 	defer budget.Stop()
 	select {
 	case <-i.gone:
-	case <-r.done:
+	case <-noted:
 	case <-budget.C:
 	}
 }

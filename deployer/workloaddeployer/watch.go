@@ -3,17 +3,31 @@ package workloaddeployer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator"
 )
 
-// watchRetry is the delay before a watch that broke is begun again.
-const watchRetry = 250 * time.Millisecond
+const (
+	// watchRetry is the delay before a watch that broke is begun again.
+	watchRetry = 250 * time.Millisecond
+	// resync is how often instances are looked for that vanished unseen: a watch that
+	// begins again tells what is there, not what went away between the two.
+	resync = 30 * time.Second
+)
 
 // watch tells every instance what becomes of its workload, until ctx ends.
 func (d *Deployer) watch(ctx context.Context) {
+	var again *time.Timer
+	again = time.AfterFunc(time.Hour, func() {
+		if d.recheck(ctx); ctx.Err() == nil {
+			again.Reset(resync)
+		}
+	})
+	again.Reset(resync) // not before the variable is set
+	defer again.Stop()
 	for {
 		var broken error
 		for status, err := range d.cfg.Resources.Watch(ctx) {
@@ -40,18 +54,23 @@ func (d *Deployer) watch(ctx context.Context) {
 			return
 		case <-time.After(watchRetry):
 		}
-		// A new watch tells what is there, not what went away between the two. By then it has begun.
-		time.AfterFunc(watchRetry, func() { d.recheck(ctx) })
+		again.Reset(watchRetry)
 	}
 }
 
 // recheck looks for instances that vanished unseen.
 func (d *Deployer) recheck(ctx context.Context) {
-	for _, i := range d.all() {
-		if !i.applied.Load() {
-			continue
-		}
-		if _, err := d.cfg.Resources.Get(ctx, i.id); errors.Is(err, faas.ErrNotFound) {
+	mine := slices.DeleteFunc(d.all(), func(i *instance) bool { return !i.applied.Load() })
+	known, err := d.cfg.Resources.List(ctx)
+	if err != nil {
+		return // the next time
+	}
+	ids := make(map[string]bool, len(known))
+	for _, s := range known {
+		ids[s.ID] = true
+	}
+	for _, i := range mine {
+		if !ids[i.id] {
 			i.observe(orchestrator.Status{ID: i.id, Phase: orchestrator.PhaseGone})
 		}
 	}
