@@ -79,9 +79,9 @@ func (l *least) Invoke(ctx context.Context, req *faas.Request) (*faas.Response, 
 }
 
 // pair returns the router and the baseline over the same handler, warm for every name.
-func pair(b *testing.B, concurrency, instances int, names ...string) (r, base faas.Invoker) {
+func pair(b *testing.B, handler faas.InvokerFunc, concurrency, instances int, names ...string) (r, base faas.Invoker) {
 	b.Helper()
-	m := open(b, memrouter.Config{Resolver: table{faas.Spec{Concurrency: concurrency}}, Deployer: &inProcess{handler: echo}})
+	m := open(b, memrouter.Config{Resolver: table{faas.Spec{Concurrency: concurrency}}, Deployer: &inProcess{handler: handler}})
 	l := &least{}
 	for _, n := range names {
 		ref := faas.Ref{Name: n}
@@ -90,14 +90,14 @@ func pair(b *testing.B, concurrency, instances int, names ...string) (r, base fa
 			_, err := m.Invoke(b.Context(), &faas.Request{Function: ref})
 			require.NoError(b, err)
 		}
-		inst, _ := (&inProcess{handler: echo}).Deploy(b.Context(), faas.Function{}, nil)
+		inst, _ := (&inProcess{handler: handler}).Deploy(b.Context(), faas.Function{}, nil)
 		l.fns.Store(n, &leastFn{sem: make(chan struct{}, concurrency*instances), inst: inst})
 	}
 	return m, l
 }
 
 func both(b *testing.B, concurrency, instances int, names []string, run func(b *testing.B, inv faas.Invoker)) {
-	r, base := pair(b, concurrency, instances, names...)
+	r, base := pair(b, echo, concurrency, instances, names...)
 	b.Run("router", func(b *testing.B) { b.ReportAllocs(); run(b, r) })
 	b.Run("least", func(b *testing.B) { b.ReportAllocs(); run(b, base) })
 }
@@ -154,6 +154,34 @@ func BenchmarkWarmSerialTenThousand(b *testing.B) { both(b, 10, 1, names(10_000)
 func BenchmarkWarmParallelOne(b *testing.B)       { both(b, 100, 1, names(1), parallel(1)) }
 func BenchmarkWarmParallelOneOfMany(b *testing.B) { both(b, 1, 64, names(1), parallel(1)) }
 func BenchmarkWarmParallelMany(b *testing.B)      { both(b, 100, 1, names(64), parallel(64)) }
+
+// BenchmarkWarmTimed is a warm call that asks for its timing, as an HTTP front does.
+func BenchmarkWarmTimed(b *testing.B) {
+	both(b, 100, 1, names(1), func(b *testing.B, inv faas.Invoker) {
+		req := &faas.Request{Function: faas.Ref{Name: "f0"}, Timing: &faas.Timing{}}
+		for b.Loop() {
+			if _, err := inv.Invoke(context.Background(), req); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkSaturated has eight callers for each slot, and instances that let others run meanwhile:
+// nearly every call goes through the queue.
+func BenchmarkSaturated(b *testing.B) {
+	r, base := pair(b, func(context.Context, *faas.Request) (*faas.Response, error) {
+		runtime.Gosched()
+		return answer, nil
+	}, 4, 2, "f0")
+	for name, inv := range map[string]faas.Invoker{"router": r, "least": base} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+			parallel(1)(b, inv)
+		})
+	}
+}
 
 // heap is what is in use, without what pools still keep.
 func heap() float64 {

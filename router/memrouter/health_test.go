@@ -373,3 +373,72 @@ func TestColdStartsExplainThemselves(t *testing.T) {
 		assert.Contains(t, ready[0].Why, "1 waiting, 2 per instance")
 	})
 }
+
+// TestSlowInstance is R17: an instance that needs 2 s more gets less than 5 % of the load.
+func TestSlowInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, z := farm(t, 4, faas.Spec{Concurrency: 100})
+		for id, a := range z.insts {
+			a.behave(func(context.Context, *faas.Request) (*faas.Response, error) {
+				if id == "i-3" {
+					time.Sleep(2 * time.Second)
+				}
+				time.Sleep(10 * time.Millisecond)
+				return answer, nil
+			})
+		}
+		var wg sync.WaitGroup
+		const calls = 10_000
+		for range calls {
+			wg.Go(func() { _, err := call(r); assert.NoError(t, err) })
+			time.Sleep(2 * time.Millisecond)
+		}
+		wg.Wait()
+		slow := z.insts["i-3"].calls.Load()
+		assert.Less(t, slow, int64(calls/20))
+		assert.Positive(t, slow)
+	})
+}
+
+// TestRequestsAreCountedOnce whatever becomes of them.
+func TestRequestsAreCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, z := farm(t, 3, faas.Spec{Scale: faas.Scale{Max: 3}, Timeout: 50 * time.Millisecond})
+		for _, a := range z.insts {
+			var n atomic.Int64
+			a.behave(func(ctx context.Context, req *faas.Request) (*faas.Response, error) {
+				switch n.Add(1) % 4 {
+				case 0:
+					return failing(faas.ErrUnavailable)(ctx, req)
+				case 1:
+					return failing(faas.ErrFunction)(ctx, req)
+				case 2:
+					return hung(ctx, req)
+				}
+				time.Sleep(10 * time.Millisecond)
+				return answer, nil
+			})
+		}
+		var wg sync.WaitGroup
+		outcomes := map[faas.Outcome]int{}
+		var mu sync.Mutex
+		const calls = 2000
+		for range calls {
+			wg.Go(func() {
+				resp, err := r.Invoke(t.Context(), &faas.Request{Function: hello})
+				mu.Lock()
+				defer mu.Unlock()
+				outcomes[faas.OutcomeOf(resp, err)]++
+			})
+			time.Sleep(3 * time.Millisecond)
+		}
+		wg.Wait()
+		l := load(r)
+		assert.EqualValues(t, calls, l.Arrived)
+		assert.EqualValues(t, calls, l.Completed)
+		assert.Zero(t, l.InFlight+l.Queued)
+		assert.Positive(t, outcomes[faas.Success])
+		assert.Positive(t, outcomes[faas.FunctionError])
+		assert.Positive(t, outcomes[faas.FunctionTimeout])
+	})
+}

@@ -30,7 +30,7 @@ func (r *Router) Invoke(ctx context.Context, req *faas.Request) (*faas.Response,
 			if !again {
 				return resp, err
 			}
-			return f.serve(ctx, req, time.Time{}, s.in, 2, nil)
+			return f.serve(ctx, req, 0, s.in, 2, nil)
 		}
 	}
 	return r.invoke(ctx, req)
@@ -38,18 +38,16 @@ func (r *Router) Invoke(ctx context.Context, req *faas.Request) (*faas.Response,
 
 // invoke is Invoke for everything but the plain warm call.
 func (r *Router) invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
-	var began time.Time
-	if req.Timing != nil {
-		began = time.Now()
-	}
 	for {
-		f, err := r.resolve(ctx, req.Function)
-		if err != nil {
-			return nil, err
-		}
-		if req.Timing != nil {
-			now := time.Now()
-			req.Timing.Add(faas.PhaseLookup, now.Sub(began))
+		began := r.clock(req)
+		f := r.routes.get(req.Function)
+		if f == nil {
+			var err error
+			if f, err = r.resolve(ctx, req.Function); err != nil {
+				return nil, err
+			}
+			now := r.clock(req)
+			req.Timing.Add(faas.PhaseLookup, now-began)
 			began = now
 		}
 		bounded, cancel := f.bound(ctx)
@@ -58,6 +56,14 @@ func (r *Router) invoke(ctx context.Context, req *faas.Request) (*faas.Response,
 			return resp, err
 		}
 	}
+}
+
+// clock is the time since New; it is read only for those who ask for their timing.
+func (r *Router) clock(req *faas.Request) time.Duration {
+	if req.Timing == nil {
+		return 0
+	}
+	return time.Since(r.made)
 }
 
 // bound applies the function's own timeout, where it comes before ctx's deadline. cancel may be nil.
@@ -72,38 +78,29 @@ func (f *function) bound(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // serve waits for a slot and calls the instance, from the given try on.
-func (f *function) serve(ctx context.Context, req *faas.Request, began time.Time, avoid *instance, try int, cancel context.CancelFunc) (*faas.Response, error) {
+func (f *function) serve(ctx context.Context, req *faas.Request, began time.Duration, avoid *instance, try int, cancel context.CancelFunc) (*faas.Response, error) {
 	for {
-		first := uint64(1)
-		if try > 1 {
-			first = 0
+		var s *share
+		if avoid == nil {
+			s = f.take(&f.r.hints, 1)
 		}
-		s, cold, err := f.acquire(ctx, req, avoid, first)
-		if err != nil {
-			if try > 1 {
-				f.lost()
-				if errors.Is(err, errGone) { // only a deletion is that quick
-					err = f.notFound()
-				}
+		if s == nil {
+			var cold *faas.Timing
+			var err error
+			if s, cold, err = f.park(ctx, req, avoid); err != nil {
+				return nil, f.unserved(err, try, cancel)
 			}
-			if cancel != nil {
-				cancel()
-			}
-			return nil, err
-		}
-		var slotted time.Time
-		if req.Timing != nil {
-			slotted = time.Now()
-			credit(req.Timing, slotted.Sub(began), cold)
+			now := f.r.clock(req)
+			credit(req.Timing, now-began, cold)
+			began = now
 		}
 		run := req.Timing.Get(faas.PhaseRun)
 		resp, err := s.invoke(ctx, req)
-		if req.Timing != nil {
-			began = time.Now()
-			if req.Timing.Get(faas.PhaseRun) == run { // unless the instance knew better
-				req.Timing.Add(faas.PhaseRun, began.Sub(slotted))
-			}
+		now := f.r.clock(req)
+		if req.Timing.Get(faas.PhaseRun) == run { // unless the instance knew better
+			req.Timing.Add(faas.PhaseRun, now-began)
 		}
+		began = now
 		resp, err, again := f.conclude(ctx, req, s, resp, err, try, cancel)
 		if !again {
 			return resp, err
@@ -113,9 +110,23 @@ func (f *function) serve(ctx context.Context, req *faas.Request, began time.Time
 	}
 }
 
+// unserved ends a request that got no slot.
+func (f *function) unserved(err error, try int, cancel context.CancelFunc) error {
+	if cancel != nil {
+		cancel()
+	}
+	if try > 1 && errors.Is(err, errGone) { // between two tries only a deletion is that quick
+		return f.notFound()
+	}
+	return err
+}
+
 // credit divides the time a request waited: what the start it waited for took in each phase,
 // from the end backwards as far as the request saw it, and the rest to the queue.
 func credit(t *faas.Timing, wait time.Duration, cold *faas.Timing) {
+	if t == nil {
+		return
+	}
 	for _, p := range [...]faas.Phase{faas.PhaseInit, faas.PhaseStart, faas.PhasePlace, faas.PhaseDecide} {
 		d := min(cold.Get(p), wait)
 		t.Add(p, d)
@@ -167,13 +178,6 @@ func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, re
 		cancel()
 	}
 	return resp, err, again
-}
-
-// lost counts a request that ended between two tries.
-func (f *function) lost() {
-	f.mu.Lock()
-	f.completed++
-	f.mu.Unlock()
 }
 
 // hold returns the response with a body that gives the slot back at its end.

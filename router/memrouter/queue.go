@@ -71,30 +71,27 @@ func (f *function) dequeue(w *waiter) {
 	f.waiting.Store(int64(f.queue.n))
 }
 
-// acquire binds the request to a free slot, waiting for one if need be. first is 1 for a
-// request that is seen for the first time, 0 for one that comes back from avoid. cold is the start that it waited for.
-func (f *function) acquire(ctx context.Context, req *faas.Request, avoid *instance, first uint64) (s *share, cold *faas.Timing, err error) {
-	if avoid == nil {
-		if s = f.take(&f.r.hints, first); s != nil {
-			return s, nil, nil
-		}
-	}
-	if ctx.Err() != nil {
-		return nil, nil, faas.ContextError(ctx, "router", "queue", f.key)
-	}
+// park puts the request into the queue and waits until it is bound to a slot. avoid is the instance
+// that it comes back from, or nil where it is seen for the first time. cold is the start that it waited for.
+func (f *function) park(ctx context.Context, req *faas.Request, avoid *instance) (s *share, cold *faas.Timing, err error) {
 	w := f.r.waiters.Get().(*waiter)
 	if body, ok := req.Body.InHand(); ok {
 		w.size = int64(len(body))
 	}
 	w.avoid = avoid
 	f.mu.Lock()
-	if err := f.refuse(w.size, avoid != nil); err != nil {
+	if err := f.refuse(ctx, w.size, avoid != nil); err != nil {
+		if avoid != nil {
+			f.completed++ // it was let in before
+		}
 		f.mu.Unlock()
-		w.avoid = nil
+		w.avoid, w.size = nil, 0
 		f.r.waiters.Put(w)
 		return nil, nil, err
 	}
-	f.arrived += first
+	if avoid == nil {
+		f.arrived++
+	}
 	f.enqueue(w, avoid != nil) // and only then look again for a slot: who frees one looks for waiters after it
 	f.settle()
 	f.mu.Unlock()
@@ -112,8 +109,10 @@ func (f *function) acquire(ctx context.Context, req *faas.Request, avoid *instan
 }
 
 // refuse says why a request cannot be queued, or nil. A request that was let in before is not refused for want of room.
-func (f *function) refuse(size int64, again bool) error {
+func (f *function) refuse(ctx context.Context, size int64, again bool) error {
 	switch {
+	case ctx.Err() != nil:
+		return faas.ContextError(ctx, "router", "queue", f.key)
 	case f.gone:
 		return errGone
 	case f.deleted:

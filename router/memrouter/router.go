@@ -21,6 +21,7 @@ type Router struct {
 	cfg     Config
 	log     *slog.Logger
 	events  events
+	made    time.Time
 
 	ctx    context.Context // of starts and stops; ends when Shutdown is out of time
 	cancel context.CancelFunc
@@ -44,7 +45,7 @@ func New(c Config) (*Router, error) {
 		return nil, err
 	}
 	r := &Router{
-		routes: newRoutes(), cfg: c, log: c.Logger, events: events{size: c.Events},
+		routes: newRoutes(), made: time.Now(), cfg: c, log: c.Logger, events: events{size: c.Events},
 		fns: map[faas.Ref]*function{}, halt: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	r.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
