@@ -7,7 +7,12 @@ import (
 
 // children are the roles this program plays for itself in a second process, by
 // the value of the environment variable JOINERY_BENCH_ROLE.
-var children = map[string]func(){}
+var children = map[string]func(){
+	roleFront:        serveFront,
+	roleReverseProxy: serveReverseProxy,
+	roleFrontMemory:  serveFrontMemory,
+	roleBareEcho:     serveBareEcho,
+}
 
 const roleEnv = "JOINERY_BENCH_ROLE"
 

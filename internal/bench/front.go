@@ -13,14 +13,12 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/joinery/faas"
-	"github.com/joinery/faas/deployer/httpinstance"
+	"github.com/joinery/faas/internal/platform"
 	"github.com/joinery/faas/internal/testfunction/testbin"
-	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/router/httpfront"
 )
 
@@ -39,25 +37,25 @@ const (
 
 var frontBody = []byte(`{"hello":"joinery","number":12345678}`)
 
-// front measures requests through the HTTP front beside httputil.ReverseProxy over
-// the same unix socket and beside a bare net/http server. Load generator, servers
-// and the function are processes of their own; rounds interleave all of them.
+// front measures requests through the HTTP front and the whole platform behind it
+// beside httputil.ReverseProxy to the same process over the same unix socket, and to
+// a handler beside a bare net/http handler. Load generator, servers and function are
+// processes of their own, the servers have the same settings, and rounds interleave them.
 func front() ([]Figure, error) {
-	function, err := startFunction()
-	if err != nil {
-		return nil, err
-	}
-	defer function.stop()
 	request := fmt.Appendf(nil, "POST /function/echo/echo HTTP/1.1\r\nHost: bench.local\r\nUser-Agent: bench\r\n"+
 		"Accept: */*\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(frontBody), frontBody)
 	servers := map[string]*server{}
+	var socket string
 	for _, role := range []string{roleFront, roleReverseProxy, roleFrontMemory, roleBareEcho} {
-		s, err := startServer(child(role, function.socket))
+		s, err := startServer(child(role, socket))
 		if err != nil {
 			return nil, err
 		}
 		defer s.stop()
 		servers[role] = s
+		if role == roleFront {
+			socket = s.socket
+		}
 	}
 
 	rate, latency := map[string][]float64{}, map[string][]float64{}
@@ -68,9 +66,11 @@ func front() ([]Figure, error) {
 				if conns != 16 && (role == roleFrontMemory || role == roleBareEcho) {
 					continue
 				}
-				if got[role], err = drive(s.address, request, frontBody, conns, frontSlice); err != nil {
+				l, err := drive(s.address, request, frontBody, conns, frontSlice)
+				if err != nil {
 					return nil, fmt.Errorf("%s: %w", role, err)
 				}
+				got[role] = l
 			}
 			if round == 0 {
 				continue // warm-up
@@ -96,15 +96,54 @@ func front() ([]Figure, error) {
 	return append(figures, Figure{Name: "front-memory-ratio", Value: median(rate["memory"]), Unit: "x-of-net/http", Op: ">=", Bound: 0.9}), nil
 }
 
-// serveFront is roleFront.
+// serveFront is roleFront. It prints the function's socket after its address.
 func serveFront() {
-	ref := faas.Ref{Name: "echo", Namespace: faas.DefaultNamespace, Version: "1"}
-	inv, err := httpinstance.New(nil).Connect(context.Background(),
-		faas.Function{Ref: ref, Spec: faas.Spec{Concurrency: 64}}, driver.Endpoint{Network: "unix", Address: os.Args[1]})
+	p, ref, socket, err := startEcho()
 	if err != nil {
 		panic(err)
 	}
-	serveRole(httpfront.NewServer(httpfront.New(inv, nil)))
+	defer p.Close()
+	if ref.Name != "echo" {
+		panic("the load generator calls echo")
+	}
+	serveRole(httpfront.NewServer(httpfront.New(p.Router, nil)), socket)
+}
+
+// startEcho starts a platform with one instance of the test function, called echo,
+// and returns the socket that it serves on.
+func startEcho() (p *platform.Platform, ref faas.Ref, socket string, err error) {
+	bin, err := testbin.Path()
+	if err != nil {
+		return nil, ref, "", err
+	}
+	if p, err = platform.Start(platform.Config{}); err != nil {
+		return nil, ref, "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	ref, err = p.PublishProgram("echo", bin, nil, faas.Spec{
+		Contract: faas.ContractInherit, Concurrency: 64, Scale: faas.Scale{Min: 1, Max: 1}, Grace: time.Second,
+	})
+	if err != nil {
+		return p, ref, "", err
+	}
+	ref = ref.Unversioned()
+	ctx, done := context.WithTimeout(context.Background(), 20*time.Second)
+	defer done()
+	if _, err = p.Router.Invoke(ctx, &faas.Request{Function: ref}); err != nil {
+		return p, ref, "", err
+	}
+	running, err := p.Processes.List(ctx)
+	if err == nil && (len(running) != 1 || running[0].Endpoint.Network != "unix") {
+		err = fmt.Errorf("not one process on a unix socket: %+v", running)
+	}
+	if err != nil {
+		return p, ref, "", err
+	}
+	return p, ref, running[0].Endpoint.Address, nil
 }
 
 // serveReverseProxy is roleReverseProxy.
@@ -144,18 +183,21 @@ func dialUnix(path string) func(context.Context, string, string) (net.Conn, erro
 	}
 }
 
-// serveRole serves on a port of its own, prints the address, and ends with its input.
-func serveRole(srv *http.Server) {
+// serveRole serves on a port of its own until its input ends. It prints the
+// address, and what is said besides.
+func serveRole(srv *http.Server, more ...string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(ln.Addr())
+	fmt.Println(ln.Addr(), strings.Join(more, " "))
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
+		_ = srv.Close()
 	}()
-	panic(srv.Serve(ln))
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		panic(err)
+	}
 }
 
 // server is a child process that serves HTTP.
@@ -163,6 +205,7 @@ type server struct {
 	cmd     *exec.Cmd
 	in      io.Closer
 	address string
+	socket  string // of the function, when the server says it
 }
 
 // startServer starts a process of serveRole and waits for its address.
@@ -184,49 +227,11 @@ func startServer(cmd *exec.Cmd) (*server, error) {
 		s.stop()
 		return nil, fmt.Errorf("server did not start: %w", err)
 	}
-	s.address = strings.TrimSpace(line)
+	s.address, s.socket, _ = strings.Cut(strings.TrimSpace(line), " ")
 	return s, nil
 }
 
 func (s *server) stop() {
 	_ = s.in.Close()
 	_ = s.cmd.Wait()
-}
-
-// functionProcess is the test function on a unix socket.
-type functionProcess struct {
-	cmd    *exec.Cmd
-	dir    string
-	socket string
-}
-
-func startFunction() (*functionProcess, error) {
-	bin, err := testbin.Path()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "joinery-bench-")
-	if err != nil {
-		return nil, err
-	}
-	f := &functionProcess{dir: dir, socket: filepath.Join(dir, "s"), cmd: exec.Command(bin)}
-	f.cmd.Env = []string{"SOCKET=" + f.socket}
-	if err := f.cmd.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
-		if c, err := net.Dial("unix", f.socket); err == nil {
-			return f, c.Close()
-		}
-		if time.Since(begin) > 10*time.Second {
-			f.stop()
-			return nil, errors.New("the function did not listen within 10 s")
-		}
-	}
-}
-
-func (f *functionProcess) stop() {
-	_ = f.cmd.Process.Kill()
-	_ = f.cmd.Wait()
-	_ = os.RemoveAll(f.dir)
 }

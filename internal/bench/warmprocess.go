@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
-	"github.com/joinery/faas/deployer/httpinstance"
-	"github.com/joinery/faas/orchestrator/driver"
 )
 
 const (
@@ -24,30 +22,23 @@ const (
 // warmProcess measures warm calls to a process, with the router in this process,
 // beside a bare net/http client that calls the same process over the same socket.
 func warmProcess() ([]Figure, error) {
-	function, err := startFunction()
+	p, ref, socket, err := startEcho()
 	if err != nil {
 		return nil, err
 	}
-	defer function.stop()
-	ref := faas.Ref{Name: "echo", Namespace: faas.DefaultNamespace, Version: "1"}
-	inv, err := httpinstance.New(nil).Connect(context.Background(),
-		faas.Function{Ref: ref, Spec: faas.Spec{Concurrency: 64}}, driver.Endpoint{Network: "unix", Address: function.socket})
-	if err != nil {
-		return nil, err
-	}
-	defer inv.Close()
+	defer p.Close()
 	header := http.Header{"Content-Type": {"application/json"}}
 	product := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		resp, err := inv.Invoke(ctx, &faas.Request{Function: ref, Path: "/echo", Header: header, Body: faas.Bytes(frontBody)})
+		resp, err := p.Router.Invoke(ctx, &faas.Request{Function: ref, Path: "/echo", Header: header, Body: faas.Bytes(frontBody)})
 		if err != nil {
 			return err
 		}
 		got, err := resp.Body.ReadAll(0)
 		return check(resp.StatusCode(), got, err)
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(function.socket), MaxIdleConnsPerHost: 1024}}
+	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(socket), MaxIdleConnsPerHost: 1024}}
 	defer client.CloseIdleConnections()
 	baseline := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
