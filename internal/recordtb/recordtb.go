@@ -20,7 +20,8 @@ import (
 )
 
 // Recorder is what a clause was given as its testing.TB, and what became of it.
-// It passes nothing on to the real test but TempDir, Setenv and Chdir. Safe for concurrent use.
+// Failures, skips, logs and cleanups stay with it; the rest, such as TempDir, is the real
+// test's. Safe for concurrent use.
 type Recorder struct {
 	testing.TB // of the real test; also carries TB's private method
 

@@ -101,7 +101,7 @@ func killed(t *testing.T, path string, n int) (told []string) {
 // TestKillLosesNothing kills a publishing process again and again. The changes that the file remembers
 // must hold every acknowledged one, use no version number twice, and add up to what is listed.
 func TestKillLosesNothing(t *testing.T) {
-	rounds := 30
+	rounds := 20
 	if testing.Short() {
 		rounds = 8
 	}
