@@ -32,7 +32,8 @@ type Request struct {
 	// builder's choice: for a program that serves another one. Env wins over the builder's.
 	Spec faas.Spec
 	// Log receives the build log as it comes, from one goroutine at a time; nil means nowhere. A
-	// write error ends the stream, not the build. Build does not return before the last write has.
+	// write error ends the stream, not the build. Build does not return before the last write has:
+	// a Log that blocks holds the build up, also past its timeout.
 	Log io.Writer
 }
 

@@ -86,6 +86,25 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
+// Bench measures a whole build of Good ("build") and, from what was built, the time from starting an
+// instance to its first answer ("first-answer"). A build cache that the builder has is warm.
+func Bench(b *testing.B, h Harness) {
+	made := h.New(b)
+	w, a := mustBuild(b, made, h.Good)
+	b.Run("build", func(b *testing.B) {
+		for b.Loop() {
+			mustBuild(b, made, h.Good)
+		}
+	})
+	b.Run("first-answer", func(b *testing.B) {
+		for b.Loop() {
+			if answer, err := h.Start(b, w.Output, a)(b.Context(), h.Request); err != nil || answer != h.Answer {
+				b.Fatalf("the function answers %q, %v; want %q", answer, err, h.Answer)
+			}
+		}
+	})
+}
+
 // workplace is the private directory of one job.
 type workplace struct {
 	builder.Job

@@ -26,7 +26,8 @@
 // cache, and from the network only where Options.Env sets GOPROXY: it is "off" otherwise. A
 // source without go.mod may import the standard library alone. Replacements by a local path
 // must stay inside the source. The go command runs nothing of the source: no cgo, no go
-// generate, no toolchain switch.
+// generate, no toolchain switch. It is no sandbox: compiler and assembler read with the rights of
+// the platform, so build the sources of strangers in a container.
 //
 // # Errors
 //

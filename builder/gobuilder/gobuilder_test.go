@@ -57,8 +57,12 @@ func build(tb testing.TB, b builder.Builder, files map[string]string) (string, b
 	return job.Output, a, err
 }
 
-func TestConformance(t *testing.T) {
-	buildertest.Run(t, buildertest.Harness{
+func TestConformance(t *testing.T) { buildertest.Run(t, harness()) }
+
+func BenchmarkBuilder(b *testing.B) { buildertest.Bench(b, harness()) }
+
+func harness() buildertest.Harness {
+	return buildertest.Harness{
 		New: func(tb testing.TB) builder.Builder { return newBuilder(tb) },
 		Other: func(tb testing.TB) builder.Builder {
 			b, err := gobuilder.New(&gobuilder.Options{Env: map[string]string{"GOFLAGS": "-tags=fast"}})
@@ -89,7 +93,7 @@ func TestConformance(t *testing.T) {
 			"main.go": "package main\n\nimport \"example.com/nowhere\"\n\nfunc main() { nowhere.Go() }\n",
 		}),
 		MissingText: "example.com/nowhere",
-	})
+	}
 }
 
 const hello = `package hello

@@ -59,9 +59,13 @@ def greet(name):
     return "Hello, %s!" % name
 `
 
-func TestConformance(t *testing.T) {
-	newBuilder(t, nil)
-	buildertest.Run(t, buildertest.Harness{
+func TestConformance(t *testing.T) { buildertest.Run(t, harness(t)) }
+
+func BenchmarkBuilder(b *testing.B) { buildertest.Bench(b, harness(b)) }
+
+func harness(tb testing.TB) buildertest.Harness {
+	newBuilder(tb, nil) // on a machine without Python nothing of this can run
+	return buildertest.Harness{
 		New:   func(tb testing.TB) builder.Builder { return newBuilder(tb, &pybuilder.Options{}) },
 		Other: func(tb testing.TB) builder.Builder { return newBuilder(tb, &pybuilder.Options{Entry: "app:run"}) },
 		Good: source(map[string]string{
@@ -89,10 +93,10 @@ func TestConformance(t *testing.T) {
 		BrokenText: "greetings",
 		Missing: source(map[string]string{
 			"main.py": greeter, "requirements.txt": "nowhere==1.0\n",
-			"wheels/greetings-1.0-py3-none-any.whl": wheel(t, "greetings", "1.0", greetings),
+			"wheels/greetings-1.0-py3-none-any.whl": wheel(tb, "greetings", "1.0", greetings),
 		}),
 		MissingText: "nowhere",
-	})
+	}
 }
 
 func TestVendoredWheel(t *testing.T) {

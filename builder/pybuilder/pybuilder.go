@@ -23,7 +23,8 @@
 // and {"errorType", "errorMessage"}; its traceback goes to stderr. Each connection has a thread, so a
 // function with Spec.Concurrency above 1 must be safe for threads. Bodies are at most 64 MiB.
 //
-// The interpreter runs isolated (-I -S): no site-packages of the machine, no PYTHON* variables.
+// The interpreter runs isolated (-I -S): no site-packages of the machine, no PYTHON* variables, no
+// .pth files. Modules are looked for in the source, then in the standard library, then in the dependencies.
 //
 // # Dependencies
 //

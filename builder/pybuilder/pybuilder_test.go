@@ -149,7 +149,7 @@ def handle(event, context):
 		{"status", 500, "application/json", `{"errorType": "ValueError", "errorMessage": "statusCode 99 is not a number from 200 to 599"}`},
 		{"inject", 500, "application/json", `{"errorType": "ValueError", "errorMessage": "header 'X-A' has a value or a name that is not allowed"}`},
 		{"object", 500, "application/json", `{"errorType": "TypeError", "errorMessage": "Object of type object is not JSON serializable"}`},
-		{"nan", 500, "application/json", `{"errorType": "ValueError", "errorMessage": "Out of range float values are not JSON compliant"}`},
+		{"nan", 500, "application/json", `{"errorType": "ValueError", "errorMessage": "Out of range float values are not JSON compliant`}, // and the value, in newer versions
 		{"raise", 500, "application/json", `{"errorType": "KeyError", "errorMessage": "'the message'"}`},
 		{"exit", 500, "application/json", `{"errorType": "SystemExit", "errorMessage": "3"}`},
 	} {
@@ -160,7 +160,11 @@ def handle(event, context):
 		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, c.status, resp.StatusCode, c.event)
 		assert.Equal(t, c.contentType, resp.Header.Get("Content-Type"), c.event)
-		assert.Equal(t, c.body, string(body), c.event)
+		if c.status == 500 {
+			assert.True(t, strings.HasPrefix(string(body), c.body), "%s: %s", c.event, body)
+		} else {
+			assert.Equal(t, c.body, string(body), c.event)
+		}
 		if c.event == "created" {
 			assert.Equal(t, []string{"a=1", "b=2"}, resp.Header["Set-Cookie"])
 			assert.EqualValues(t, len(body), resp.ContentLength)

@@ -16,9 +16,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/joinery/faas"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func sh(script string) *Cmd {
 	return &Cmd{Op: "test", Path: "/bin/sh", Args: []string{"-c", script}, Dir: "/", Env: Environ(map[string]string{"PATH": "/usr/bin:/bin"})}

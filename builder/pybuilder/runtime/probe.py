@@ -5,7 +5,7 @@ import json
 import sys
 
 pip = ""
-if importlib.util.find_spec("pip"):
+if importlib.util.find_spec("pip") and sys.version_info >= (3, 8):
     import importlib.metadata
 
     pip = importlib.metadata.version("pip")
