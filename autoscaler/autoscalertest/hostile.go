@@ -14,7 +14,7 @@ import (
 // hostileSamples: whatever the samples are, there is a decision within the bounds, and
 // good samples after bad ones heal the policy.
 func hostileSamples(tb testing.TB, h Harness) {
-	values := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, -0.0, math.MaxFloat64, math.SmallestNonzeroFloat64, 1e18}
+	values := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, math.Copysign(0, -1), math.MaxFloat64, math.SmallestNonzeroFloat64, 1e18}
 	counts := []int{-1, 0, 1, math.MaxInt32, math.MaxInt, math.MinInt}
 	at := noon()
 	times := []time.Time{{}, at.AddDate(-400, 0, 0), at, at, at.Add(-time.Second), at.AddDate(200, 0, 0)}

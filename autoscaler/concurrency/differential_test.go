@@ -65,14 +65,14 @@ func (r *ring) average(now int64) float64 {
 
 // restated is Knative's autoscaler as its formulas read, with its state in itself.
 type restated struct {
-	stable, panic             ring
-	target, up, down, over    float64
-	stableWindow              int64
-	panicTime, panicPods, now int64
-	activation                float64
-	delay                     int64 // in steps of 2 s; 0: none
-	wanted                    map[int64]float64
-	begun                     bool
+	stable, panic          ring
+	target, up, down, over float64
+	stableWindow           int64
+	panicTime, panicPods   int64
+	activation             float64
+	delay                  int64 // in steps of 2 s; 0: none
+	wanted                 map[int64]float64
+	begun                  bool
 }
 
 func (r *restated) decide(now int64, ready int, reachable bool) (n float64, valid bool) {
