@@ -53,6 +53,8 @@ type rule struct {
 	some   bool           // there are peers
 	first  string         // the value of the first peer ...
 	absent bool           // ... which has none
+
+	judged map[string]string // by value, of a label: many nodes have few values
 }
 
 func compileConstraints(cs []faas.Constraint) ([]rule, error) {
@@ -113,9 +115,11 @@ func (r *rule) text() string {
 	return s
 }
 
+func (r *rule) hostname() bool { return r.Field == "hostname" || r.Field == "@hostname" }
+
 // of returns the node's value of the constraint's field.
 func (r *rule) of(n *NodeState) (value string, ok bool) {
-	if r.Field == "hostname" || r.Field == "@hostname" {
+	if r.hostname() {
 		return n.Name, true
 	}
 	value, ok = n.Labels[r.Field]
@@ -170,7 +174,7 @@ func meetsConstraints(p *Problem) (func(int) string, error) {
 	return func(node int) string {
 		for i := range rules {
 			if why := rules[i].reject(&p.Nodes[node]); why != "" {
-				return rules[i].text() + ": " + why
+				return why
 			}
 		}
 		return ""
@@ -184,8 +188,31 @@ func (r *rule) reject(n *NodeState) string {
 		if r.Operator == OpUnlike {
 			return ""
 		}
-		return "the node has no such label"
+		return r.text() + ": the node has no such label"
 	}
+	if r.hostname() {
+		return r.explain(r.judge(value))
+	}
+	why, known := r.judged[value]
+	if !known {
+		if r.judged == nil {
+			r.judged = make(map[string]string)
+		}
+		why = r.explain(r.judge(value))
+		r.judged[value] = why
+	}
+	return why
+}
+
+func (r *rule) explain(why string) string {
+	if why == "" {
+		return ""
+	}
+	return r.text() + ": " + why
+}
+
+// judge says why nodes of that value do not meet the constraint; "" if they do.
+func (r *rule) judge(value string) string {
 	peers := r.counts[value]
 	switch r.Operator {
 	case OpUnique:

@@ -16,6 +16,10 @@
 // the conformance kits. A platform may delegate the whole layer: whatever
 // implements ResourceManager will do.
 //
+// A scheduler of one's own is most easily a [FilterScore]: filters that reject nodes
+// and say why, scores that weigh the rest. StandardFilters are those that every scheduler must
+// observe, with the placement constraints of Marathon among them (OpUnique, OpCluster, ...).
+//
 // # Snippet
 //
 //	names := memnaming.New(nil)

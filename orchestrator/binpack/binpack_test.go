@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/joinery/faas/orchestrator"
-	"github.com/joinery/faas/orchestrator/orchestratortest"
 	"github.com/joinery/faas/orchestrator/binpack"
+	"github.com/joinery/faas/orchestrator/orchestratortest"
 )
 
 var harness = orchestratortest.SchedulerHarness{New: func(testing.TB) orchestrator.Scheduler { return binpack.New() }}

@@ -9,7 +9,13 @@ import (
 
 const component = "naming service"
 
+// maxKey keeps a hostile name from filling an error message.
+const maxKey = 100
+
 func failf(op, key string, class error, format string, args ...any) *faas.Error {
+	if len(key) > maxKey {
+		key = key[:maxKey] + "…"
+	}
 	return faas.Errorf(component, op, key, class, format, args...)
 }
 

@@ -93,7 +93,7 @@ func (s *Service) Put(ctx context.Context, name string, value []byte, o *orchest
 	case name == "":
 		return orchestrator.Entry{}, failf(op, name, faas.ErrInvalidArgument, "the name is empty")
 	case len(name) > orchestrator.MaxNameBytes:
-		return orchestrator.Entry{}, failf(op, name[:40]+"…", faas.ErrInvalidArgument, "the name is %d bytes long, more than %d", len(name), orchestrator.MaxNameBytes)
+		return orchestrator.Entry{}, failf(op, name, faas.ErrInvalidArgument, "the name is %d bytes long, more than %d", len(name), orchestrator.MaxNameBytes)
 	case len(value) > orchestrator.MaxValueBytes:
 		return orchestrator.Entry{}, failf(op, name, faas.ErrInvalidArgument, "the value is %d bytes long, more than %d", len(value), orchestrator.MaxValueBytes)
 	}

@@ -138,6 +138,9 @@ func (s *Service) Watch(ctx context.Context, prefix string, after faas.Revision)
 				return
 			}
 			for _, e := range batch {
+				if ctx.Err() != nil {
+					break
+				}
 				if !yield(e, nil) {
 					return
 				}
