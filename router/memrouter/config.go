@@ -62,6 +62,7 @@ const (
 )
 
 const (
+	maxSlots       = 1 << 30                // of one instance
 	maxTries       = 3                      // of a request that never reached an instance
 	firstBackoff   = 2 * time.Second        // after a failed start; doubled each time in a row: at most 3 starts in 10 s
 	maxBackoff     = time.Minute            //

@@ -61,7 +61,7 @@ type function struct {
 
 func newFunction(r *Router, fn faas.Function) *function {
 	f := &function{
-		r: r, fn: fn, key: fn.Ref.String(), slots: fn.Spec.MaxPerInstance(), max: r.cfg.MaxInstances,
+		r: r, fn: fn, key: fn.Ref.String(), slots: min(fn.Spec.MaxPerInstance(), maxSlots), max: r.cfg.MaxInstances,
 		timeout: fn.Spec.Timeout, wanted: -1, active: time.Now(), quiet: make(chan struct{}),
 	}
 	if fn.Spec.Scale.Max > 0 {
@@ -87,7 +87,12 @@ func (f *function) settle() {
 }
 
 // forQueue is how many starting instances the queue asks for: ceil(waiting/slots).
-func (f *function) forQueue() int { return (f.queue.n + f.slots - 1) / f.slots }
+func (f *function) forQueue() int {
+	if f.queue.n == 0 {
+		return 0
+	}
+	return (f.queue.n-1)/f.slots + 1
+}
 
 // missing is how many instances the queue or Scale ask for beyond those that are there or on their way.
 func (f *function) missing() int {

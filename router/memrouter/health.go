@@ -14,10 +14,12 @@ type health struct {
 	probing  bool      // after that: one request at a time is let in
 	broken   bool      // given up
 
-	base     uint64 // answers of the function when the failures began
-	answered uint64 // own answers at the last look
-	others   uint64 // answers of the function at that time
-	silent   time.Time
+	base uint64 // answers of the function when the failures began
+
+	silent   time.Time // since then it has answered nothing
+	answered uint64    // until then, it
+	others   uint64    // and the whole function
+	given    uint64    // requests it had been given and done with by then
 }
 
 // failed books a request that the instance failed: it could not be reached (ErrUnavailable) or it crashed or broke its contract
@@ -108,33 +110,38 @@ func (f *function) check(now time.Time) {
 	if f.ready+f.ejected == 0 || f.ready < 2 && f.ejected == 0 {
 		return
 	}
-	busyAll, _, _, all := f.counts()
+	busy, _, _, all := f.counts()
 	for _, in := range f.instances {
 		if in.state > ejected {
 			continue
 		}
-		busy, answered := in.use()
-		if answered != in.answered || busy == 0 || in.silent.IsZero() {
-			in.answered, in.others, in.silent = answered, all, now
+		pending, taken, answered := in.sample()
+		offered := in.probing && f.offers(in)
+		if answered != in.answered || pending == 0 || offered || in.silent.IsZero() {
+			in.silent, in.answered, in.others, in.given = now, answered, all, taken-uint64(pending)
 		}
-		hung := hangs(now.Sub(in.silent), all-in.others, busyAll-busy, f.r.cfg.EjectSilent)
+		silence := now.Sub(in.silent)
+		hung := hangs(silence, all-in.others, busy-pending, f.r.cfg.EjectSilent)
 		switch {
-		case in.state == ready && hung:
-			why := fmt.Sprintf("no answer for %v with %d in flight, while others answered %d", now.Sub(in.silent).Round(time.Millisecond), busy, all-in.others)
+		case in.state == ready && hung && taken-in.given > 1: // one request may just be a long one
+			why := fmt.Sprintf("no answer for %v to %d requests, while others answered %d", silence.Round(time.Millisecond), taken-in.given, all-in.others)
 			if f.eject(in, why, nil) != "" {
-				in.silent = now
+				in.until = now // ask it at once: it may have got long requests only
 			}
 		case in.state == ejected && in.probing && hung:
-			if f.eject(in, "the probe was not answered", nil) != "" {
-				in.silent = now
-			}
-		case in.state == ejected && !in.probing && f.probe.Load() == nil && (f.ready == 0 || !now.Before(in.until)):
+			f.eject(in, "the probe was not answered", nil)
+		case in.state == ejected && !in.probing && f.probe.Load() == nil && (f.ready == 0 || !now.Before(in.until)) && f.offerProbe(in):
 			in.probing = true
-			in.answered, in.others, in.silent = answered, all, now
-			f.offerProbe(in) // where no slot is free, those in flight are the probe
+			in.silent, in.answered, in.others, in.given = now, answered, all, taken-uint64(pending)
 		}
 	}
 	f.settle()
+}
+
+// offers says whether the instance's probe has not been taken yet.
+func (f *function) offers(in *instance) bool {
+	s := f.probe.Load()
+	return s != nil && s.in == in
 }
 
 // hangs tells a hung instance from one with long calls: nothing was answered for longer than the

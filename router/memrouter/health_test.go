@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -441,4 +442,44 @@ func TestRequestsAreCountedOnce(t *testing.T) {
 		assert.Positive(t, outcomes[faas.FunctionError])
 		assert.Positive(t, outcomes[faas.FunctionTimeout])
 	})
+}
+
+// TestOneLongCallIsNotHung: a long call or a long stream among short ones does no harm to its instance.
+func TestOneLongCallIsNotHung(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			r, z := farm(t, 3, faas.Spec{Concurrency: concurrency, Scale: faas.Scale{Max: 3}})
+			for _, a := range z.insts {
+				a.behave(func(_ context.Context, req *faas.Request) (*faas.Response, error) {
+					switch req.ID {
+					case "long":
+						time.Sleep(2 * time.Minute)
+					case "stream":
+						return &faas.Response{Body: faas.Stream(strings.NewReader("x"), 1)}, nil
+					}
+					time.Sleep(5 * time.Millisecond)
+					return answer, nil
+				})
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				_, err := r.Invoke(t.Context(), &faas.Request{Function: hello, ID: "long"})
+				assert.NoError(t, err)
+			})
+			wg.Go(func() {
+				resp, err := r.Invoke(t.Context(), &faas.Request{Function: hello, ID: "stream"})
+				assert.NoError(t, err)
+				time.Sleep(time.Minute)
+				assert.NoError(t, resp.Body.Close())
+			})
+			for range 10_000 {
+				_, err := call(r)
+				require.NoError(t, err)
+				time.Sleep(10 * time.Millisecond)
+			}
+			wg.Wait()
+			assert.Empty(t, kinds(r, memrouter.Ejected))
+			assert.Equal(t, 3, load(r).Ready)
+		})
+	}
 }

@@ -22,7 +22,7 @@ func (r *Router) Invoke(ctx context.Context, req *faas.Request) (*faas.Response,
 			resp, err := s.invoke(ctx, req)
 			if err == nil && resp != nil {
 				if _, inHand := resp.Body.InHand(); inHand {
-					s.release(ending{1, 1})
+					s.release(ending{completed: 1, answered: 1})
 					return resp, nil
 				}
 			}
@@ -182,6 +182,7 @@ func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, re
 
 // hold returns the response with a body that gives the slot back at its end.
 func hold(resp *faas.Response, s *share, cancel context.CancelFunc) *faas.Response {
+	s.stream()
 	held := *resp // the instance's own value is not ours to change
 	held.Body = faas.Stream(&heldBody{body: resp.Body.Reader(), s: s, cancel: cancel}, resp.Body.Size())
 	return &held
@@ -195,15 +196,11 @@ type heldBody struct {
 	over   atomic.Bool
 }
 
-func (h *heldBody) end(err error) {
+func (h *heldBody) end() {
 	if h.over.Swap(true) {
 		return
 	}
-	e := ending{completed: 1}
-	if err == nil || err == io.EOF {
-		e.answered = 1
-	}
-	h.s.release(e)
+	h.s.release(ending{completed: 1, streams: 1})
 	if h.cancel != nil {
 		h.cancel()
 	}
@@ -212,7 +209,7 @@ func (h *heldBody) end(err error) {
 func (h *heldBody) Read(p []byte) (int, error) {
 	n, err := h.body.Read(p)
 	if err != nil {
-		h.end(err)
+		h.end()
 	}
 	return n, err
 }
@@ -220,12 +217,12 @@ func (h *heldBody) Read(p []byte) (int, error) {
 // WriteTo keeps a cheaper way to copy that the instance's body may have.
 func (h *heldBody) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.Copy(w, h.body)
-	h.end(err)
+	h.end()
 	return n, err
 }
 
 func (h *heldBody) Close() error {
 	err := h.body.Close()
-	h.end(err)
+	h.end()
 	return err
 }

@@ -117,7 +117,7 @@ func (f *function) refuse(ctx context.Context, size int64, again bool) error {
 		return errGone
 	case f.deleted:
 		return f.notFound()
-	case f.closing && !again, f.cut:
+	case f.closing && (!again || f.total() == 0), f.cut:
 		return errClosed("invoke", f.key)
 	}
 	if wait := time.Until(f.retryAt); f.cause != nil && wait > 0 && f.ready+f.ejected+f.draining == 0 && len(f.starting) == 0 {

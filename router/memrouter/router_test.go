@@ -272,16 +272,23 @@ func TestScaleToZeroRace(t *testing.T) {
 // TestShutdownUnderLoad is R46: calls end well or are refused, none is cut.
 func TestShutdownUnderLoad(t *testing.T) {
 	for range 50 {
-		r, err := memrouter.New(memrouter.Config{Resolver: table{faas.Spec{Concurrency: 2}}, Deployer: &inProcess{handler: echo}})
+		var n atomic.Int64
+		r, err := memrouter.New(memrouter.Config{Resolver: table{faas.Spec{Concurrency: 2}}, Deployer: &inProcess{handler: func(ctx context.Context, req *faas.Request) (*faas.Response, error) {
+			if n.Add(1)%5 == 0 {
+				return failing(faas.ErrUnavailable)(ctx, req)
+			}
+			return answer, nil
+		}}})
 		require.NoError(t, err)
 		require.NoError(t, r.Start(context.Background()))
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
 				for {
-					if _, err := call(r); err != nil {
-						assert.ErrorIs(t, err, faas.ErrClosed)
+					if _, err := call(r); errors.Is(err, faas.ErrClosed) {
 						return
+					} else if err != nil {
+						assert.ErrorIs(t, err, faas.ErrUnavailable) // three times in a row
 					}
 				}
 			})

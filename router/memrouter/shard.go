@@ -46,9 +46,11 @@ type share struct {
 	n, limit   int32 // slots in use, slots that may be in use
 	size       int32 // slots there are
 	linked     bool
-	probe      bool // one slot is offered beyond the limit
+	probe      bool   // one slot is offered beyond the limit
+	streams    int32  // slots held by answers that are still streamed
+	taken      uint64 // requests that got a slot
 	answered   uint64
-	_          [72]byte // shares of different shards do not touch
+	_          [56]byte // shares of different shards do not touch
 }
 
 // put links s into the bucket of its n, if it has a free slot.
@@ -121,6 +123,7 @@ func (sh *shard) take(arrived uint64) *share {
 func (sh *shard) occupy(s *share, arrived uint64) {
 	sh.cut(s)
 	s.n++
+	s.taken++
 	sh.put(s)
 	sh.settle()
 	sh.busy++
@@ -147,7 +150,10 @@ func (sh *shard) takeOther(avoid *instance, arrived uint64) *share {
 }
 
 // ending is what the end of a call adds to the counters.
-type ending struct{ completed, answered uint64 }
+type ending struct {
+	completed, answered uint64
+	streams             int32 // 1: its answer was streamed
+}
 
 // release gives the slot back and, when somebody waits for that, says so.
 func (s *share) release(e ending) {
@@ -161,9 +167,22 @@ func (s *share) release(e ending) {
 	sh.completed += e.completed
 	sh.answered += e.answered
 	s.answered += e.answered
+	s.streams -= e.streams
 	sh.mu.Unlock()
 	if in.marked.Load() || in.f.waiting.Load() != 0 {
 		in.f.released(in, e.answered != 0)
+	}
+}
+
+// stream says that the answer has begun and holds its slot until release.
+func (s *share) stream() {
+	s.sh.mu.Lock()
+	s.sh.answered++
+	s.answered++
+	s.streams++
+	s.sh.mu.Unlock()
+	if s.in.marked.Load() {
+		s.in.f.released(s.in, true)
 	}
 }
 
@@ -214,6 +233,7 @@ func (f *function) takeProbe(avoid *instance, arrived uint64) *share {
 	}
 	s.probe = false
 	s.n++
+	s.taken++
 	s.sh.busy++
 	s.sh.arrived += arrived
 	return s
@@ -229,6 +249,20 @@ func (in *instance) use() (busy int, answered uint64) {
 		s.sh.mu.Unlock()
 	}
 	return busy, answered
+}
+
+// sample returns the requests that wait for an answer, those that were ever given to the instance,
+// and those it answered.
+func (in *instance) sample() (pending int, taken, answered uint64) {
+	for i := range in.shares {
+		s := &in.shares[i]
+		s.sh.mu.Lock()
+		pending += int(s.n - s.streams)
+		taken += s.taken
+		answered += s.answered
+		s.sh.mu.Unlock()
+	}
+	return pending, taken, answered
 }
 
 // newShares divides the slots of a new instance over the shards, starting at the

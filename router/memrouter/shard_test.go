@@ -76,7 +76,7 @@ func TestTiesGoRound(t *testing.T) {
 	for range 40 {
 		s := sh.take(1)
 		turns[s]++
-		s.release(ending{1, 1})
+		s.release(ending{completed: 1, answered: 1})
 	}
 	for _, n := range turns {
 		assert.Equal(t, 10, n)
@@ -119,7 +119,7 @@ func TestNoSlotIsLost(t *testing.T) {
 		wg.Go(func() {
 			for range 5000 {
 				if s := f.take(&hints, 1); s != nil {
-					s.release(ending{1, 1})
+					s.release(ending{completed: 1, answered: 1})
 				}
 			}
 		})
