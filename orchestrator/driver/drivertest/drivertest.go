@@ -17,7 +17,8 @@
 //
 // The kit needs instances that behave. Each [Behaviour] says how, and which requests
 // they answer, in the form of an HTTP path with a query. A harness whose driver
-// cannot run such a thing skips the clause with tb.Skip and a reason.
+// cannot run such a thing skips the clause with tb.Skip and a reason. The program
+// internal/testfunction of this project has all of them; it is a model for others.
 package drivertest
 
 import (
