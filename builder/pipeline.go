@@ -47,7 +47,8 @@ type PipelineConfig struct {
 	// Queue is how many builds may wait for a place, first come, first served; one more is
 	// ErrExhausted. Zero: 100.
 	Queue int
-	// WorkDir is where private directories are made. Empty: os.TempDir().
+	// WorkDir is where private directories ("joinery-build-*") are made. Empty: os.TempDir(). A
+	// process that is killed leaves its own behind: who minds clears a WorkDir of his own at start.
 	WorkDir string
 	// MaxLog is how many bytes of a build log a Result keeps. Zero: 256 KiB.
 	MaxLog int
