@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -292,6 +293,7 @@ func TestHostileZip(t *testing.T) {
 		{"local header says another name", patch(two, 30, 'z'), "does not match"},
 		{"zip64 sizes", patch(two, c0+24, u32(0xffffffff)...), "zip64"},
 		{"zip64 end", patch(two, end+16, u32(0xffffffff)...), "zip64"},
+		{"zip64 locator", slices.Concat(two[:end], u32(locatorSig), make([]byte, 16), two[end:]), "zip64"},
 		{"claims a smaller size", patch(two, c0+24, u32(3)...), ""},
 		{"claims a larger size", patch(two, c0+24, u32(30)...), ""},
 		{"claims compressed data beyond the end", patch(two, c0+20, u32(1<<30)...), "beyond the end"},

@@ -15,7 +15,7 @@ import (
 // UnpackZip unpacks a zip of the given size into dir, which must be missing or empty. Beside
 // the rules of the package, the archive must be one that every reader understands alike:
 // the central directory, the local headers and the bytes between them agree and fill it exactly.
-// Zip64 (over 65,535 entries or 4 GiB) is refused.
+// Zip64 (the form for over 65,535 entries or 4 GiB) is refused.
 func UnpackZip(ctx context.Context, r io.ReaderAt, size int64, dir string, lim Limits) error {
 	return unpack(ctx, dir, lim, func(t *tree) error {
 		in := &inputAt{input: input{ctx: ctx}, r: r}
@@ -102,11 +102,12 @@ func (in *inputAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Sizes and signatures of PKWARE's APPNOTE 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
+// Sizes and signatures of PKWARE's APPNOTE 6.3.10, sections 4.3.7, 4.3.12, 4.3.15 and 4.3.16.
 const (
 	localLen, localSig     = 30, 0x04034b50
 	centralLen, centralSig = 46, 0x02014b50
 	endLen, endSig         = 22, 0x06054b50
+	locatorLen, locatorSig = 20, 0x07064b50 // of the zip64 end
 )
 
 // checkZip walks the archive's structure without unpacking anything.
@@ -128,8 +129,8 @@ func checkZip(r io.ReaderAt, size int64, lim Limits) error {
 	switch {
 	case le.Uint16(e[4:]) != 0 || le.Uint16(e[6:]) != 0 || le.Uint16(e[8:]) != le.Uint16(e[10:]):
 		return refuse("", "it is one part of a split archive")
-	case count == 0xffff || dirSize == 0xffffffff || dirOff == 0xffffffff:
-		return refuse("", "it is a zip64 archive, over 65,535 entries or 4 GiB")
+	case end >= locatorLen && le.Uint32(tail[end-locatorLen:]) == locatorSig, count == 0xffff || dirSize == 0xffffffff || dirOff == 0xffffffff:
+		return refuse("", "it is a zip64 archive, the form for over 65,535 entries or 4 GiB")
 	case count > lim.Entries:
 		return refuse("", "there are more than %d entries", lim.Entries)
 	case dirOff+dirSize != size-int64(len(tail)-end):
