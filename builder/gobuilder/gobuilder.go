@@ -191,6 +191,7 @@ func (b *Builder) Build(ctx context.Context, job builder.Job) (builder.Artifact,
 		args = append(args, "-mod=vendor")
 	}
 	c := b.command(job, "build", append(args, "./"+pkg.dir)...)
+	c.Env = append(c.Env, "GOPROXY=off") // the last one wins: Resolve had the network
 	if err := c.Run(ctx); err != nil {
 		return builder.Artifact{}, err
 	}

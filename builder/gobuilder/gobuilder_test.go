@@ -283,6 +283,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestBuildTags(t *testing.T) {
+	src := source(map[string]string{
+		"a.go": "package a\n", "fast.go": "//go:build fast\n\npackage a\n\nimport \"net/http\"\n\nfunc Handler(http.ResponseWriter, *http.Request) {}\n",
+	})
+	require.ErrorIs(t, newBuilder(t).Validate(t.Context(), src), faas.ErrInvalidArgument)
+	b, err := gobuilder.New(&gobuilder.Options{Env: map[string]string{"GOFLAGS": "-modcacherw -tags=slow,fast"}})
+	require.NoError(t, err)
+	require.NoError(t, b.Validate(t.Context(), src))
+}
+
 func TestOptions(t *testing.T) {
 	_, err := gobuilder.New(&gobuilder.Options{Cache: "relative", ModCache: "relative", Env: map[string]string{"A=B": ""}})
 	require.ErrorIs(t, err, faas.ErrInvalidArgument)

@@ -63,6 +63,11 @@ func exists(src fs.FS, name string) bool {
 func (b *Builder) buildContext(src fs.FS) *build.Context {
 	c := build.Default
 	c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = b.target.GOOS, b.target.GOARCH, false, nil
+	for flag := range strings.FieldsSeq(b.env["GOFLAGS"]) {
+		if tags, ok := strings.CutPrefix(flag, "-tags="); ok {
+			c.BuildTags = strings.Split(tags, ",")
+		}
+	}
 	c.JoinPath = path.Join
 	c.OpenFile = func(name string) (io.ReadCloser, error) { return src.Open(name) }
 	return &c
