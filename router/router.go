@@ -15,8 +15,8 @@
 // # Errors
 //
 // Invoke: ErrNotFound (no such function), ErrInvalidArgument, ErrExhausted (the queue is
-// full; RetryAfter is set), ErrTimeout, ErrCanceled, ErrFunction (also: an instance
-// did not start), ErrUnavailable, ErrClosed.
+// full; RetryAfter is set), ErrTimeout, ErrCanceled, ErrFunction, ErrUnavailable, ErrClosed. When no
+// instance could be started: the class of the cause, mostly ErrFunction, and RetryAfter.
 //
 // # Concurrency
 //
@@ -36,14 +36,22 @@ import (
 //   - late binding: a request is bound to a slot of an instance when that slot is free,
 //     never before;
 //   - a bounded FIFO queue for each function: by depth, by bytes and by the requests' deadlines;
-//   - no instance has more requests in flight than its Concurrency;
+//   - no instance has more requests in flight than its Concurrency; a streamed answer is in
+//     flight until its body is closed or read to its end;
 //   - cold-start coalescing: it starts ceil(waiting/Concurrency) instances less those
-//     starting already, and never goes above Scale.Max;
+//     starting already, and never goes above Scale.Max, draining instances included. A start belongs to all
+//     who wait: it is cancelled only when nobody waits and Scale does not ask for it;
+//   - a failed start is told to all who wait, with its cause, unless other instances can serve
+//     them; the next one is put off, and meanwhile callers are told the last cause and RetryAfter;
 //   - among free instances it takes the one with the least outstanding requests;
-//   - at most once: only a request that never reached an instance is tried on another one;
+//   - at most once: only a request that never reached an instance (ErrUnavailable of
+//     Instance.Invoke), with its body in hand, is tried on another one;
+//   - one deadline: the function's Timeout and the caller's, the earlier one, cover queue, start and run;
+//   - an instance that has ended is not picked again; the last one is never set aside for its failures;
 //   - an instance is drained before it is stopped: no request fails by a scale-down.
 type Router interface {
-	// Invoke routes the request and returns the function's answer.
+	// Invoke routes the request and returns the function's answer. It adds the phases lookup,
+	// queue and run to the request's Timing, and those of the start that the request waited for.
 	faas.Invoker
 	Scaler
 	Observer

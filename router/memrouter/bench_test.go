@@ -167,6 +167,19 @@ func BenchmarkWarmTimed(b *testing.B) {
 	})
 }
 
+// BenchmarkWarmTimeout is a warm call to a function with a Timeout of its own; the caller has no deadline.
+func BenchmarkWarmTimeout(b *testing.B) {
+	m := open(b, memrouter.Config{Resolver: table{faas.Spec{Concurrency: 100, Timeout: time.Minute}}, Deployer: &inProcess{handler: echo}})
+	b.Run("router", func(b *testing.B) { b.ReportAllocs(); serial(b, m) })
+	b.Run("context", func(b *testing.B) { // what the derived context alone would cost
+		b.ReportAllocs()
+		for b.Loop() {
+			_, cancel := context.WithTimeout(context.Background(), time.Minute)
+			cancel()
+		}
+	})
+}
+
 // BenchmarkSaturated has eight callers for each slot, and instances that let others run meanwhile:
 // nearly every call goes through the queue.
 func BenchmarkSaturated(b *testing.B) {

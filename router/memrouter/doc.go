@@ -11,8 +11,8 @@
 //
 // A warm call looks its function up in a cache that readers do not lock, takes a slot of the
 // instance with the fewest requests in flight, calls it, and gives the slot back. It
-// allocates nothing and reads no clock unless the request carries a Timing (a function with a Timeout needs
-// one derived context). An instance's slots are divided over a few shards, about one for each
+// allocates nothing, and reads the clock only for a request that carries a Timing. For a function with a Timeout it
+// makes a context of 64 bytes, whose timer is only started when somebody waits for it. An instance's slots are divided over a few shards, about one for each
 // processor, so that processors that call the same function do not meet at a lock. So "the least busy
 // instance" is exact within a shard, and for the whole function to within the number of shards (at most 16); ties go round.
 //

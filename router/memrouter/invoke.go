@@ -50,8 +50,11 @@ func (r *Router) invoke(ctx context.Context, req *faas.Request) (*faas.Response,
 			req.Timing.Add(faas.PhaseLookup, now-began)
 			began = now
 		}
-		bounded, cancel := f.bound(ctx)
-		resp, err := f.serve(bounded, req, began, nil, 1, cancel)
+		bounded, own := ctx, f.bound(ctx)
+		if own != nil {
+			bounded = own
+		}
+		resp, err := f.serve(bounded, req, began, nil, 1, own)
 		if !errors.Is(err, errGone) {
 			return resp, err
 		}
@@ -66,19 +69,20 @@ func (r *Router) clock(req *faas.Request) time.Duration {
 	return time.Since(r.made)
 }
 
-// bound applies the function's own timeout, where it comes before ctx's deadline. cancel may be nil.
-func (f *function) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+// bound applies the function's own timeout, where it comes before ctx's deadline; else nil.
+func (f *function) bound(ctx context.Context) *deadline {
 	if f.timeout == 0 {
-		return ctx, nil
+		return nil
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= f.timeout {
-		return ctx, nil
+	at := time.Now().Add(f.timeout)
+	if earlier, ok := ctx.Deadline(); ok && !earlier.After(at) {
+		return nil
 	}
-	return context.WithTimeout(ctx, f.timeout)
+	return &deadline{Context: ctx, at: at}
 }
 
 // serve waits for a slot and calls the instance, from the given try on.
-func (f *function) serve(ctx context.Context, req *faas.Request, began time.Duration, avoid *instance, try int, cancel context.CancelFunc) (*faas.Response, error) {
+func (f *function) serve(ctx context.Context, req *faas.Request, began time.Duration, avoid *instance, try int, own *deadline) (*faas.Response, error) {
 	for {
 		var s *share
 		if avoid == nil {
@@ -88,7 +92,7 @@ func (f *function) serve(ctx context.Context, req *faas.Request, began time.Dura
 			var cold *faas.Timing
 			var err error
 			if s, cold, err = f.park(ctx, req, avoid); err != nil {
-				return nil, f.unserved(err, try, cancel)
+				return nil, f.unserved(err, try, own)
 			}
 			now := f.r.clock(req)
 			credit(req.Timing, now-began, cold)
@@ -101,7 +105,7 @@ func (f *function) serve(ctx context.Context, req *faas.Request, began time.Dura
 			req.Timing.Add(faas.PhaseRun, now-began)
 		}
 		began = now
-		resp, err, again := f.conclude(ctx, req, s, resp, err, try, cancel)
+		resp, err, again := f.conclude(ctx, req, s, resp, err, try, own)
 		if !again {
 			return resp, err
 		}
@@ -111,10 +115,8 @@ func (f *function) serve(ctx context.Context, req *faas.Request, began time.Dura
 }
 
 // unserved ends a request that got no slot.
-func (f *function) unserved(err error, try int, cancel context.CancelFunc) error {
-	if cancel != nil {
-		cancel()
-	}
+func (f *function) unserved(err error, try int, own *deadline) error {
+	own.close()
 	if try > 1 && errors.Is(err, errGone) { // between two tries only a deletion is that quick
 		return f.notFound()
 	}
@@ -150,14 +152,14 @@ func (s *share) invoke(ctx context.Context, req *faas.Request) (*faas.Response, 
 
 // conclude accounts for a call that came back and gives its slot back, now or when a streamed answer ends;
 // again says that the request never reached the instance and may be tried on another one.
-func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, resp *faas.Response, err error, try int, cancel context.CancelFunc) (_ *faas.Response, _ error, again bool) {
+func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, resp *faas.Response, err error, try int, own *deadline) (_ *faas.Response, _ error, again bool) {
 	if err == nil && resp == nil {
 		err = faas.Errorf("router", "invoke", f.key, faas.ErrFunction, "instance %q returned neither an answer nor an error", s.in.id)
 	}
 	end := ending{completed: 1}
 	if err == nil {
 		if _, inHand := resp.Body.InHand(); !inHand {
-			return hold(resp, s, cancel), nil, false
+			return hold(resp, s, own), nil, false
 		}
 		end.answered = 1
 	} else {
@@ -174,26 +176,29 @@ func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, re
 		}
 	}
 	s.release(end)
-	if cancel != nil && !again {
-		cancel()
+	if !again {
+		own.close()
 	}
 	return resp, err, again
 }
 
 // hold returns the response with a body that gives the slot back at its end.
-func hold(resp *faas.Response, s *share, cancel context.CancelFunc) *faas.Response {
+func hold(resp *faas.Response, s *share, own *deadline) *faas.Response {
 	s.stream()
 	held := *resp // the instance's own value is not ours to change
-	held.Body = faas.Stream(&heldBody{body: resp.Body.Reader(), s: s, cancel: cancel}, resp.Body.Size())
+	if held.Instance == "" {
+		held.Instance = s.in.id
+	}
+	held.Body = faas.Stream(&heldBody{body: resp.Body.Reader(), s: s, own: own}, resp.Body.Size())
 	return &held
 }
 
 // heldBody is a streamed answer that occupies a slot until it is closed or read to its end.
 type heldBody struct {
-	body   io.ReadCloser
-	s      *share
-	cancel context.CancelFunc
-	over   atomic.Bool
+	body io.ReadCloser
+	s    *share
+	own  *deadline
+	over atomic.Bool
 }
 
 func (h *heldBody) end() {
@@ -201,9 +206,7 @@ func (h *heldBody) end() {
 		return
 	}
 	h.s.release(ending{completed: 1, streams: 1})
-	if h.cancel != nil {
-		h.cancel()
-	}
+	h.own.close()
 }
 
 func (h *heldBody) Read(p []byte) (int, error) {
