@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -20,17 +21,35 @@ import (
 	"github.com/joinery/faas/orchestrator/spread"
 )
 
-// layer is a whole resource orchestration layer in memory.
+// layer is a whole resource orchestration layer in this process.
 type layer struct {
-	mu    sync.Mutex
-	nodes map[string]*machine
+	drivers func(testing.TB) driver.Driver // opens one for a node
+	kill    func(d driver.Driver, st driver.Status)
+	mu      sync.Mutex
+	nodes   map[string]*place
 }
 
-func (l *layer) each(f func(*mortal.Driver)) {
+// place is a node of a layer.
+type place struct {
+	line   *cuttable
+	driver driver.Driver
+	stop   func()
+}
+
+// each calls f for every instance that runs.
+func (l *layer) each(f func(driver.Driver, driver.Status)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, n := range l.nodes {
-		f(n.driver)
+		all, err := n.driver.List(context.Background())
+		if err != nil {
+			continue
+		}
+		for _, st := range all {
+			if st.State == driver.StateRunning {
+				f(n.driver, st)
+			}
+		}
 	}
 }
 
@@ -41,16 +60,13 @@ func (l *layer) open(tb testing.TB, s orchestratortest.ManagerSetup) orchestrato
 	require.NoError(tb, err)
 	stop := runner(tb, m.Run)
 	l.mu.Lock()
-	l.nodes = map[string]*machine{}
+	l.nodes = map[string]*place{}
 	l.mu.Unlock()
 	for _, node := range s.Nodes {
-		n := &machine{line: newCuttable(names)}
-		d := memdriver.New(&memdriver.Options{Handlers: map[string]faas.Invoker{"hello": hello}})
-		n.driver = mortal.New(d)
+		n := &place{line: newCuttable(names), driver: l.drivers(tb)}
 		a, err := cluster.NewAgent(cluster.AgentConfig{Naming: n.line, Node: node, Drivers: []driver.Driver{n.driver},
 			LeaseTTL: 300 * time.Millisecond, Logger: testLog(tb)})
 		require.NoError(tb, err)
-		tb.Cleanup(func() { assert.NoError(tb, d.Close()) })
 		n.stop = runner(tb, a.Run)
 		l.mu.Lock()
 		l.nodes[node.Name] = n
@@ -62,20 +78,20 @@ func (l *layer) open(tb testing.TB, s orchestratortest.ManagerSetup) orchestrato
 		if len(ready) == len(s.Nodes) {
 			break
 		}
-		time.Sleep(time.Millisecond) // nothing tells when a node appears
+		runtime.Gosched() // nothing tells when the manager has seen a node
 	}
 	return orchestratortest.ManagerFixture{
 		Manager: m,
 		Stop:    stop,
 		Kill: func(id string) {
-			l.each(func(d *mortal.Driver) { d.Kill(id) })
-		},
-		Running: func() (ids []string) {
-			l.each(func(d *mortal.Driver) {
-				for id := range d.Running() {
-					ids = append(ids, id)
+			l.each(func(d driver.Driver, st driver.Status) {
+				if st.ID == id {
+					l.kill(d, st)
 				}
 			})
+		},
+		Running: func() (ids []string) {
+			l.each(func(_ driver.Driver, st driver.Status) { ids = append(ids, st.ID) })
 			return ids
 		},
 		LoseNode: func(name string) {
@@ -89,15 +105,15 @@ func (l *layer) open(tb testing.TB, s orchestratortest.ManagerSetup) orchestrato
 	}
 }
 
-func (l *layer) call(ctx context.Context, ep driver.Endpoint) error {
+// callHandler calls a Go handler, on whichever node it is.
+func (l *layer) callHandler(ctx context.Context, ep driver.Endpoint) error {
 	err := error(faas.Errorf("test", "call", ep.Address, faas.ErrUnavailable, "no node has it"))
-	l.each(func(d *mortal.Driver) {
+	l.each(func(d driver.Driver, _ driver.Status) {
 		mem, _ := driver.Find[*memdriver.Driver](d)
 		c, cerr := mem.Connect(ctx, faas.Function{}, ep)
-		if cerr != nil {
-			return
+		if cerr == nil {
+			_, err = c.Invoke(ctx, &faas.Request{})
 		}
-		_, err = c.Invoke(ctx, &faas.Request{})
 	})
 	return err
 }
@@ -116,8 +132,11 @@ func behave(_ testing.TB, b orchestratortest.Behaviour) orchestrator.Workload {
 }
 
 func TestManagerConformance(t *testing.T) {
-	l := &layer{}
-	orchestratortest.RunManager(t, orchestratortest.ManagerHarness{Open: l.open, Workload: behave, Call: l.call, Nodes: true, Backoff: true})
+	l := &layer{
+		drivers: func(tb testing.TB) driver.Driver { return mortal.New(memDriver(tb)) },
+		kill:    func(d driver.Driver, st driver.Status) { d.(*mortal.Driver).Kill(st.ID) },
+	}
+	orchestratortest.RunManager(t, orchestratortest.ManagerHarness{Open: l.open, Workload: behave, Call: l.callHandler, Nodes: true, Backoff: true})
 }
 
 func TestAgentConformance(t *testing.T) {
