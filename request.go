@@ -12,7 +12,8 @@ type Request struct {
 	ID string
 	// Method is the HTTP method. Empty: POST.
 	Method string
-	// Path is what follows the function's name in the URL, with its leading slash. Empty: "/".
+	// Path is what follows the function's name in the URL, with its leading slash and
+	// percent-encoded as it was sent. Empty: "/".
 	Path string
 	// Query is the raw query without "?".
 	Query string

@@ -38,7 +38,10 @@ func (f *Front) forward(c *call, r *http.Request) {
 	if r.TLS != nil {
 		proto = "https"
 	}
-	c.slots = [4]string{forwarded(client, r.Host, proto), client, r.Host, proto}
+	if last := &c.last; last.value == "" || last.client != client || last.host != r.Host || last.proto != proto {
+		*last = origin{client, r.Host, proto, forwarded(client, r.Host, proto)}
+	}
+	c.slots = [4]string{c.last.value, client, r.Host, proto}
 	c.add("Forwarded", 0)
 	if client != "" {
 		c.add("X-Forwarded-For", 1)
@@ -49,6 +52,9 @@ func (f *Front) forward(c *call, r *http.Request) {
 	c.header["X-Forwarded-Host"] = c.slots[2:3:3]
 	c.header["X-Forwarded-Proto"] = c.slots[3:4:4]
 }
+
+// origin is a client as one element of a Forwarded field says it.
+type origin struct{ client, host, proto, value string }
 
 // add joins the slot's value to the list that the field is.
 func (c *call) add(name string, slot int) {

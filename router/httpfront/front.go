@@ -134,6 +134,7 @@ type call struct {
 	timing faas.Timing
 	header http.Header
 	slots  [4]string // values of the header that the front sets
+	last   origin    // of the request before, most often the same
 }
 
 var calls = sync.Pool{New: func() any { return &call{header: make(http.Header, 16)} }}
