@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,6 +38,7 @@ type call struct {
 	exited         chan struct{} // nothing of the process is left
 	fed            chan struct{} // the body was passed on, as far as the process wanted it
 	began          time.Time
+	bodyRead       atomic.Bool // to its end; otherwise the connection is of no more use
 	afterExitReads bool
 }
 
@@ -70,12 +72,10 @@ func (c *call) run(ctx context.Context) {
 	c.cancel()
 	<-c.exited
 	_ = c.out.Close()
-	select {
-	case <-c.fed:
-	default: // the caller still sends what nobody reads
+	if !c.bodyRead.Load() { // the caller still sends what nobody reads
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0))
-		<-c.fed
 	}
+	<-c.fed
 	escape := time.AfterFunc(escapeTime, func() { _ = c.errs.Close() })
 	logs.Wait()
 	escape.Stop()
@@ -90,6 +90,7 @@ const escapeTime = time.Second
 // start starts the process with three pipes.
 func (c *call) start(ctx context.Context) (err error) {
 	c.exited, c.fed = make(chan struct{}), make(chan struct{})
+	c.bodyRead.Store(c.r.ContentLength == 0)
 	var theirs []uintptr
 	defer func() {
 		for _, fd := range theirs {
@@ -164,12 +165,16 @@ func (c *call) feed() bool {
 				return true // the process wants no more
 			}
 		}
+		if err == io.EOF {
+			c.bodyRead.Store(true)
+			return true
+		}
 		if err != nil {
 			select {
 			case <-c.exited:
 				return true
 			default:
-				return err == io.EOF
+				return false
 			}
 		}
 	}
@@ -262,6 +267,9 @@ func (c *call) whole(ctx context.Context, body []byte) bool {
 }
 
 func (c *call) header(status int) {
+	if !c.bodyRead.Load() {
+		c.w.Header().Set("Connection", "close")
+	}
 	if t := c.r.Header.Get("Content-Type"); t != "" {
 		c.w.Header().Set("Content-Type", t)
 	}

@@ -175,7 +175,11 @@ func memoryBites(tb testing.TB, d driver.Driver) {
 
 func pidsBites(tb testing.TB, d driver.Driver) {
 	e := limited(tb, d, faas.Resources{Pids: 40})
-	n, err := strconv.Atoi(mustGet(tb, e, "/fork-bomb?max=100"))
+	body, err := get(tb, e, "/fork-bomb?max=100")
+	if err != nil {
+		return // it could not even get the threads to answer with
+	}
+	n, err := strconv.Atoi(body)
 	require.NoError(tb, err)
 	assert.Less(tb, n, 40)
 }

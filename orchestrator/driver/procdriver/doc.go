@@ -54,7 +54,8 @@
 // group, or beside it where a service manager delegates the group above (systemd's
 // Delegate= with DelegateSubgroup=). New tries it out, for each kind; Info.Limits says
 // what was found, and Start refuses the rest. All of them hold before the first
-// instruction of the program: it is stopped at its exec, as by a debugger, until they do.
+// instruction of the program: where it is not born with them, it is stopped at its exec, as by a
+// debugger, until they do.
 //
 // # Ends
 //

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,7 @@ type instance struct {
 	calls   *stdioServer // or, for stdio, what starts one for each request; nil both: not launched
 	readers sync.WaitGroup
 	pipes   []*os.File
+	knocked net.Conn // asks whether an http-inherit instance is ready; nil: another contract
 
 	cancelStart context.CancelFunc
 	ended       chan struct{} // closed when nothing is left of it
@@ -196,6 +198,11 @@ func (i *instance) launch(ctx context.Context) error {
 			return err
 		}
 		defer unix.Close(listener)
+		if i.knocked, err = knock(ctx, socket); err != nil {
+			_ = out.Close()
+			_ = errs.Close()
+			return err
+		}
 		files = append(files, uintptr(listener))
 		i.image.env = append(i.image.env, "LISTEN_FDS=1")
 	}
@@ -231,7 +238,7 @@ func (i *instance) untilReady(ctx context.Context) error {
 	case faas.ContractStdio:
 		return nil
 	case faas.ContractInherit:
-		return untilAnswered(ctx, i.task.ID, i.dir+"/s")
+		return untilAnswered(ctx, i.task.ID, i.dir+"/s", i.knocked)
 	}
 	return untilConnected(ctx, i.status.Endpoint)
 }
@@ -247,6 +254,9 @@ func (i *instance) release() {
 		})
 		i.readers.Wait()
 		escape.Stop()
+	}
+	if i.knocked != nil {
+		_ = i.knocked.Close()
 	}
 	if i.port != 0 {
 		i.d.freePort(i.port)

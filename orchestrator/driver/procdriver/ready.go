@@ -43,46 +43,49 @@ func untilConnected(ctx context.Context, e driver.Endpoint) error {
 // options asks for nothing but an answer (RFC 9110, 9.3.7).
 var options = []byte("OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
-// untilAnswered returns once the server behind the listening socket has answered
-// HTTP, or ctx ends. The socket listens already, so that nothing is polled.
-func untilAnswered(ctx context.Context, id, socket string) error {
-	for pause := firstPause; ; pause = min(pause+pause/2, mostPause) {
-		answer, err := ask(ctx, socket)
-		if len(answer) > 0 {
-			// A status line begins with the version (RFC 9112, 4).
-			if want := []byte("HTTP/1."); !bytes.HasPrefix(answer, want) {
-				return faas.Errorf(component, "start", id, faas.ErrFunction, "answered %q, which is not HTTP/1", answer)
-			}
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		// It closed the connection without a word, or the listener. The end of the
-		// process ends ctx; until then it may be restarting its server.
-		_ = err
-		if !sleep(ctx, pause) {
-			return ctx.Err()
-		}
-	}
-}
-
-// ask sends one request and returns the first bytes of the answer.
-func ask(ctx context.Context, socket string) ([]byte, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+// knock connects to a listening socket and asks. Nobody needs to have accepted: that can
+// be done before the process exists, so that it finds the request at its first accept.
+func knock(ctx context.Context, socket string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := conn.Write(options); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// untilAnswered returns once the server behind the socket has answered HTTP, on conn or, should
+// that be closed without a word, on another connection; or when ctx ends, as it does with the process.
+func untilAnswered(ctx context.Context, id, socket string, conn net.Conn) error {
+	for pause := firstPause; ; pause = min(pause+pause/2, mostPause) {
+		if conn != nil {
+			answer := hear(ctx, conn)
+			// A status line begins with the version (RFC 9112, 4).
+			if bytes.HasPrefix(answer, []byte("HTTP/1.")) {
+				return nil
+			}
+			if len(answer) > 0 {
+				return faas.Errorf(component, "start", id, faas.ErrFunction, "answered %q, which is not HTTP/1", answer)
+			}
+		}
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+		conn, _ = knock(ctx, socket)
+	}
+}
+
+// hear returns the first bytes of the answer and closes the connection.
+func hear(ctx context.Context, conn net.Conn) []byte {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := conn.Write(options); err != nil {
-		return nil, err
-	}
 	answer := make([]byte, len("HTTP/1.1 200"))
-	n, err := io.ReadFull(conn, answer)
-	return answer[:n], err
+	n, _ := io.ReadFull(conn, answer)
+	return answer[:n]
 }
 
 // listenUnix makes a listening socket for a process to inherit; it is not in the

@@ -83,8 +83,9 @@ const functionUmask = 0o022
 // checked. The caller's thread is locked.
 func spawnTraced(ctx context.Context, m *image, files []uintptr, g *group, run bool) (*process, error) {
 	pidfd := -1
+	traced := !run || m.mustStop(g)
 	attr := &syscall.ProcAttr{Dir: m.dir, Env: m.env, Files: files,
-		Sys: &syscall.SysProcAttr{Setsid: true, Ptrace: true, PidFD: &pidfd}}
+		Sys: &syscall.SysProcAttr{Setsid: true, Ptrace: traced, PidFD: &pidfd}}
 	if g != nil && g.fd >= 0 {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, g.fd
 	}
@@ -101,6 +102,9 @@ func spawnTraced(ctx context.Context, m *image, files []uintptr, g *group, run b
 		return nil, err
 	}
 	err = func() error {
+		if !traced {
+			return nil
+		}
 		if err := untilExec(pid); err != nil {
 			return err
 		}
@@ -125,6 +129,14 @@ func spawnTraced(ctx context.Context, m *image, files []uintptr, g *group, run b
 		return nil, err
 	}
 	return &process{pid: pid, fd: os.NewFile(uintptr(pidfd), "pidfd")}, nil
+}
+
+// mustStop reports whether something has to be set between the exec and the first
+// instruction. A plain start is spared the two switches that it takes.
+func (m *image) mustStop(g *group) bool {
+	var core unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_CORE, &core)
+	return err != nil || core.Cur != 0 || m.limits.Files > 0 || m.limits.FileSize > 0 || g != nil && len(g.enter) > 0
 }
 
 // untilExec waits until the traced child stands before its first instruction.
