@@ -168,7 +168,7 @@ func (x *exchange) readHead() (string, error) {
 		}
 		if err := x.fill(); err != nil {
 			if len(b) == 0 && x.heads == 0 && errors.Is(err, io.ErrUnexpectedEOF) {
-				return "", errors.New("the connection was closed without a response")
+				return "", fmt.Errorf("the connection was closed without a response: %w", io.ErrUnexpectedEOF)
 			}
 			return "", err
 		}

@@ -169,3 +169,19 @@ func TestDeployInvokeStop(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
+
+func TestACallThatBreaksOffTellsHowTheInstanceEnded(t *testing.T) {
+	b := newBed(t, workloaddeployer.Defaults{})
+	jrequire.Engine(t, "procdriver", b.proc, "processes cannot be driven on this machine")
+	inst, err := b.deployer.Deploy(t.Context(), program(t), nil)
+	require.NoError(t, err)
+
+	_, err = inst.Invoke(t.Context(), &faas.Request{Method: "GET", Path: "/crash"})
+	require.ErrorIs(t, err, faas.ErrFunction)
+	<-inst.Done()
+	require.ErrorContains(t, err, "SIGKILL")
+
+	_, err = inst.Invoke(t.Context(), &faas.Request{Method: "GET", Path: "/echo"})
+	require.ErrorIs(t, err, faas.ErrUnavailable)
+	require.NoError(t, inst.Stop(t.Context()))
+}

@@ -3,8 +3,10 @@ package workloaddeployer
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/joinery/faas"
@@ -17,6 +19,9 @@ const (
 	removeTries   = 8 // 25 s in sum
 	removeTimeout = 5 * time.Second
 )
+
+// explainWithin bounds how long a call that broke off waits for the news of the instance's end.
+const explainWithin = 100 * time.Millisecond
 
 // instance is one deployed workload. It implements faas.Instance.
 type instance struct {
@@ -54,7 +59,38 @@ func newInstance(d *Deployer, id string) *instance {
 
 // Invoke implements faas.Invoker.
 func (i *instance) Invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
-	return i.invoker.Invoke(ctx, req)
+	resp, err := i.invoker.Invoke(ctx, req)
+	if err != nil && brokeOff(err) {
+		err = i.explain(err)
+	}
+	return resp, err
+}
+
+// brokeOff reports whether a call ended as it does when the instance ends: the connection was
+// closed before or refused, or ended in the middle.
+func brokeOff(err error) bool {
+	return errors.Is(err, faas.ErrUnavailable) || errors.Is(err, faas.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// explain waits a moment for the news of the instance's end, which come later than the end
+// itself. So whoever gets the error finds Done closed and does not try the same instance again; and how
+// it ended (out of memory, say) tells the caller of a call that broke off more than its connection does.
+func (i *instance) explain(err error) error {
+	moment := time.NewTimer(explainWithin)
+	defer moment.Stop()
+	select {
+	case <-i.done:
+	case <-moment.C:
+		return err
+	}
+	switch end := i.Err(); {
+	case errors.Is(err, faas.ErrClosed): // its connections went before the call
+		return faas.Errorf("function instance", "invoke", i.id, faas.ErrUnavailable, "the instance has ended")
+	case end != nil && errors.Is(err, faas.ErrFunction):
+		return faas.Errorf("function instance", "invoke", i.id, faas.ErrFunction, "%w (%w)", end, err)
+	}
+	return err
 }
 
 // ID implements faas.Instance.
