@@ -65,10 +65,11 @@ const (
 	maxSlots       = 1 << 30                // of one instance
 	maxTries       = 3                      // of a request that never reached an instance
 	firstBackoff   = 2 * time.Second        // after a failed start; doubled each time in a row: at most 3 starts in 10 s
-	maxBackoff     = time.Minute            //
+	maxBackoff     = time.Minute            // at the longest
 	minWatchPause  = 100 * time.Millisecond // until an interrupted watch is tried again; doubled each time
 	maxStrikes     = 3                      // ejections in a row until an instance is given up
-	maxEject       = 30 * time.Second       //
+	maxEject       = 30 * time.Second       // at the longest
+	maxDoublings   = 10                     // of any pause
 	minAnswers     = 5                      // of others, until silence means something
 	checkEvery     = 500 * time.Millisecond // looks after hung and ejected instances
 	sweepEvery     = 10 * time.Second       // looks for functions to forget

@@ -13,12 +13,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestConformance(t *testing.T) {
-	routertest.Run(t, routertest.Harness{Open: func(tb testing.TB, c routertest.Config) router.Router {
-		r, err := memrouter.New(memrouter.Config{
-			Resolver: c.Resolver, Deployer: c.Deployer, QueueDepth: c.QueueDepth, QueueBytes: c.QueueBytes,
-		})
-		require.NoError(tb, err)
-		return r
-	}})
-}
+var harness = routertest.Harness{Open: func(tb testing.TB, c routertest.Config) router.Router {
+	r, err := memrouter.New(memrouter.Config{
+		Resolver: c.Resolver, Deployer: c.Deployer, QueueDepth: c.QueueDepth, QueueBytes: c.QueueBytes,
+	})
+	require.NoError(tb, err)
+	return r
+}}
+
+func TestConformance(t *testing.T) { routertest.Run(t, harness) }
+
+func BenchmarkConformance(b *testing.B) { routertest.Bench(b, harness) }

@@ -26,25 +26,28 @@ type health struct {
 // (ErrFunction). Only when others have answered meanwhile is the instance to blame.
 func (f *function) failed(in *instance, err error) {
 	f.mu.Lock()
-	ev := ""
-	defer func() {
-		f.mu.Unlock()
-		if ev != "" {
-			f.r.log.Warn("instance ejected", slog.String("function", f.key), slog.String("instance", in.id), slog.String("why", ev), slog.Any("error", err))
-		}
-	}()
+	why := f.blame(in, err)
+	f.settle()
+	f.mu.Unlock()
+	f.logEjected(in, why, err)
+}
+
+func (f *function) logEjected(in *instance, why string, err error) {
+	if why != "" {
+		f.r.log.Warn("instance ejected", slog.String("function", f.key), slog.String("instance", in.id), slog.String("why", why), slog.Any("error", err))
+	}
+}
+
+// blame is failed with the lock held; it says why it ejected the instance, if it did.
+func (f *function) blame(in *instance, err error) string {
 	select {
 	case <-in.inst.Done():
-		if in.state < draining { // no more requests, before its goroutine has seen it
+		if in.state < stopping { // no more requests, before its goroutine has seen it
 			f.leave(in)
-			in.state = draining
-			f.draining++
-			in.broken = true
-			in.marked.Store(true)
+			in.state, in.dead = stopping, true
 			in.shut()
-			f.settle()
 		}
-		return
+		return ""
 	default:
 	}
 	_, _, _, answered := f.counts()
@@ -55,11 +58,11 @@ func (f *function) failed(in *instance, err error) {
 	in.marked.Store(true)
 	switch {
 	case in.state == ejected && in.probing:
-		ev = f.eject(in, "the probe failed", err)
+		return f.eject(in, "the probe failed", err)
 	case in.state == ready && in.failures >= f.r.cfg.EjectAfter && answered > in.base:
-		ev = f.eject(in, fmt.Sprintf("%d failures in a row while others answered", in.failures), err)
+		return f.eject(in, fmt.Sprintf("%d failures in a row while others answered", in.failures), err)
 	}
-	f.settle()
+	return ""
 }
 
 // healthy clears everything: the instance answered.
@@ -96,7 +99,7 @@ func (f *function) eject(in *instance, why string, err error) string {
 		f.drainWithin(in, f.grace(), "given up: "+why)
 		return why
 	}
-	pause := min(f.r.cfg.EjectFor<<(in.strikes-1), maxEject)
+	pause := min(f.r.cfg.EjectFor<<min(in.strikes-1, maxDoublings), maxEject)
 	in.until = time.Now().Add(pause)
 	f.record(Event{Kind: Ejected, Instance: in.id, Why: fmt.Sprintf("%s; for %v", why, pause), Err: err})
 	return why
@@ -106,9 +109,25 @@ func (f *function) eject(in *instance, why string, err error) string {
 // lets a probe through to those that were ejected.
 func (f *function) check(now time.Time) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	hung := f.look(now)
+	f.mu.Unlock()
+	for in, why := range hung {
+		f.logEjected(in, why, nil)
+	}
+}
+
+// look is check with the lock held; it returns whom it ejected and why.
+func (f *function) look(now time.Time) (gone map[*instance]string) {
 	if f.ready+f.ejected == 0 || f.ready < 2 && f.ejected == 0 {
-		return
+		return nil
+	}
+	eject := func(in *instance, why string) {
+		if f.eject(in, why, nil) != "" {
+			if gone == nil {
+				gone = map[*instance]string{}
+			}
+			gone[in] = why
+		}
 	}
 	busy, _, _, all := f.counts()
 	for _, in := range f.instances {
@@ -125,17 +144,17 @@ func (f *function) check(now time.Time) {
 		switch {
 		case in.state == ready && hung && taken-in.given > 1: // one request may just be a long one
 			why := fmt.Sprintf("no answer for %v to %d requests, while others answered %d", silence.Round(time.Millisecond), taken-in.given, all-in.others)
-			if f.eject(in, why, nil) != "" {
-				in.until = now // ask it at once: it may have got long requests only
-			}
+			eject(in, why)
+			in.until = now // ask it at once: it may have got long requests only
 		case in.state == ejected && in.probing && hung:
-			f.eject(in, "the probe was not answered", nil)
+			eject(in, "the probe was not answered")
 		case in.state == ejected && !in.probing && f.probe.Load() == nil && (f.ready == 0 || !now.Before(in.until)) && f.offerProbe(in):
 			in.probing = true
 			in.silent, in.answered, in.others, in.given = now, answered, all, taken-uint64(pending)
 		}
 	}
 	f.settle()
+	return gone
 }
 
 // offers says whether the instance's probe has not been taken yet.

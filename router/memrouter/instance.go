@@ -33,6 +33,7 @@ type instance struct {
 	marked atomic.Bool
 
 	state state
+	dead  bool          // stopping: it ended by itself
 	cold  *faas.Timing  // its start, while the first requests are handed to it
 	halt  chan struct{} // closed: stop it
 	limit *time.Timer   // ends the draining
@@ -132,7 +133,7 @@ func (f *function) startFailed(s *start, err error) bool {
 func (f *function) backOff(cause error) {
 	f.proven, f.cause = false, cause
 	if now := time.Now(); !now.Before(f.retryAt) { // those that failed together count once
-		f.retryAt = now.Add(min(firstBackoff<<min(f.failures, 10), maxBackoff))
+		f.retryAt = now.Add(min(firstBackoff<<min(f.failures, maxDoublings), maxBackoff))
 		f.failures++
 	}
 	if f.ready+f.ejected+f.draining == 0 && len(f.starting) == 0 {
@@ -294,15 +295,15 @@ func (f *function) ended(in *instance, err error) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	why := "it was stopped"
-	byItself := in.state != stopping
+	byItself := in.state != stopping || in.dead
 	if byItself {
 		why = "it ended by itself"
 		f.leave(in)
 		in.state = stopping
 		in.shut()
-		if in.limit != nil {
-			in.limit.Stop()
-		}
+	}
+	if in.limit != nil {
+		in.limit.Stop()
 	}
 	f.instances = slices.DeleteFunc(f.instances, func(o *instance) bool { return o == in })
 	f.record(Event{Kind: Ended, Instance: in.id, Why: why, Err: err})
