@@ -61,6 +61,7 @@ func (x *exchange) send(req *faas.Request) error {
 			break
 		}
 		if n > 0 {
+			_ = req.Body.Close()
 			return nil // the function may have answered without reading on: receive tells
 		}
 		// The connection was closed before it took a byte: this request was never seen.

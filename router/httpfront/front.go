@@ -137,7 +137,7 @@ type call struct {
 	last   origin    // of the request before, most often the same
 }
 
-var calls = sync.Pool{New: func() any { return &call{header: make(http.Header, 16)} }}
+var calls = sync.Pool{New: func() any { return &call{header: make(http.Header)} }}
 
 func (c *call) free() {
 	clear(c.header)

@@ -16,6 +16,8 @@ const (
 	serverTiming = "Server-Timing"
 	// shortBody is the size from which net/http no longer finds the length by itself.
 	shortBody = 2048
+	// longBody is the size from which a client may keep us waiting by not reading.
+	longBody = 16 << 10
 )
 
 // checkResponse refuses what net/http could not send.
@@ -55,6 +57,9 @@ func (f *Front) respond(w http.ResponseWriter, r *http.Request, c *call, resp *f
 	case bodyless:
 		_ = resp.Body.Close()
 	case inHand:
+		if len(data) > longBody {
+			defer limitWrites(w, deadline)()
+		}
 		if len(data) > 0 {
 			_, _ = w.Write(data) // an error means that the client is gone
 		}
@@ -88,20 +93,27 @@ func copyHeader(to, from http.Header) {
 	}
 }
 
+// limitWrites makes writes fail after the deadline, until done is called.
+func limitWrites(w http.ResponseWriter, deadline time.Time) (done func()) {
+	rc := http.NewResponseController(w)
+	if deadline.IsZero() || rc.SetWriteDeadline(deadline) != nil {
+		return func() {}
+	}
+	return func() {
+		if rc.Flush() == nil {
+			_ = rc.SetWriteDeadline(time.Time{})
+		}
+	}
+}
+
 var copyBufs = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // copyStream sends a streamed body. One of unknown length is flushed as it comes.
 func (f *Front) copyStream(w http.ResponseWriter, r *http.Request, c *call, resp *faas.Response, deadline time.Time) {
 	body := resp.Body.Reader()
 	defer body.Close()
+	defer limitWrites(w, deadline)() // a client that does not read holds the instance's slot
 	rc := http.NewResponseController(w)
-	if !deadline.IsZero() && rc.SetWriteDeadline(deadline) == nil { // a client that does not read holds the slot
-		defer func() {
-			if rc.Flush() == nil {
-				_ = rc.SetWriteDeadline(time.Time{})
-			}
-		}()
-	}
 	live := resp.Body.Size() < 0
 	if live {
 		_ = rc.Flush() // the head need not wait for the first event

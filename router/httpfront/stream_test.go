@@ -134,6 +134,22 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
+func TestClientThatDoesNotReadAResponseInHand(t *testing.T) {
+	address := serve(t, func(context.Context, *faas.Request) (*faas.Response, error) {
+		return &faas.Response{Body: faas.Bytes(make([]byte, 64<<20))}, nil
+	}, &httpfront.Options{Timeout: 100 * time.Millisecond})
+	c := dial(t, address)
+	_, err := io.WriteString(c, "GET /function/hello HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	<-time.After(300 * time.Millisecond) // is what is being tested: the client reads too late
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
 type endless struct{ closed chan struct{} }
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
