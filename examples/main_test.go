@@ -15,9 +15,7 @@ import (
 	"github.com/joinery/faas/examples/functions/resize"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The demo checks its own results: every answer, the scale-up and the scale to zero.
 func TestDemo(t *testing.T) {
