@@ -275,7 +275,7 @@ func TestCapacityErrorsDoNotFailTheQueue(t *testing.T) {
 			wg.Go(func() { _, err := call(r); assert.NoError(t, err) })
 		}
 		wg.Wait()
-		assert.LessOrEqual(t, z.starts(), 4)
+		assert.LessOrEqual(t, z.starts(), 1+9+3) // at most one for each that waits, then with pauses
 		assert.NotEmpty(t, kinds(r, memrouter.StartFailed))
 	})
 }
