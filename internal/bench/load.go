@@ -54,7 +54,7 @@ func drive(address string, request, body []byte, conns int, d time.Duration) (lo
 	}
 	begin := time.Now()
 	for _, c := range clients {
-		if err := c.send(request); err != nil {
+		if err := c.send(request, begin); err != nil {
 			return load{}, err
 		}
 	}
@@ -78,10 +78,11 @@ func drive(address string, request, body []byte, conns int, d time.Duration) (lo
 			if !done {
 				continue
 			}
-			took = append(took, time.Since(c.sent))
-			if elapsed = time.Since(begin); elapsed >= d {
+			now := time.Now()
+			took = append(took, now.Sub(c.sent))
+			if elapsed = now.Sub(begin); elapsed >= d {
 				waiting-- // the last ones are waited for: none is cut off
-			} else if err := c.send(request); err != nil {
+			} else if err := c.send(request, now); err != nil {
 				return load{}, err
 			}
 		}
@@ -110,8 +111,8 @@ func connect(address string) (int, error) {
 	return fd, nil
 }
 
-func (c *client) send(request []byte) error {
-	c.n, c.sent = 0, time.Now()
+func (c *client) send(request []byte, now time.Time) error {
+	c.n, c.sent = 0, now
 	n, err := syscall.Write(c.fd, request)
 	if err == nil && n < len(request) {
 		err = errors.New("short write")
