@@ -16,9 +16,10 @@ type NodeAgent interface {
 	Node() Node
 	// Run announces the node and reconciles until ctx ends, then returns nil after it has
 	// withdrawn the announcement. Instances that run then are stopped, unless the
-	// agent was configured to leave them. It runs once; a second Run is ErrConflict. It
-	// returns an error only when it can never work, such as a name that another live agent holds
-	// (ErrAlreadyExists).
+	// agent was configured to leave them for a successor of the same name to adopt. When it loses
+	// its lease it announces the node anew, and drops what is not assigned to it any more.
+	// It runs once; a second Run is ErrConflict. It returns an error only when it can never
+	// work: another live agent holds the name (ErrAlreadyExists), the naming service was closed (ErrClosed).
 	Run(ctx context.Context) error
 }
 

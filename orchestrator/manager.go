@@ -32,8 +32,9 @@ type ResourceManager interface {
 	Watch(ctx context.Context) iter.Seq2[Status, error]
 	// Nodes returns every known node and what is placed on it, in the order of their names.
 	Nodes(ctx context.Context) ([]NodeState, error)
-	// Drain sets whether the node takes new work. Draining, its workloads are moved: those
-	// with Restart are started elsewhere, all are stopped with their grace. An unknown node is ErrNotFound.
+	// Drain sets whether the node takes new work. Draining, its workloads are moved: all are
+	// stopped with their grace; then those with Restart are started elsewhere, without a
+	// backoff, and the others have ended with ExitStopped. An unknown node is ErrNotFound.
 	Drain(ctx context.Context, node string, draining bool) error
 }
 

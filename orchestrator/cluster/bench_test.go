@@ -8,35 +8,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas/orchestrator"
+	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/memnaming"
+	"github.com/joinery/faas/orchestrator/orchestratortest"
 )
 
 // BenchmarkColdStart is the path Apply, placed, assigned, started, running seen in Watch,
 // with a driver that takes no time.
 func BenchmarkColdStart(b *testing.B) {
-	names := memnaming.New(nil)
-	defer names.Close()
-	d := memDriver(b)
-	m, stopManager := startManager(b, names)
-	_, stopAgent := startAgent(b, names, orchestrator.Node{Name: "n1"}, d)
-	defer stopManager()
-	defer stopAgent()
-	await(b, m, apply(b, m, "warmup"), phase(orchestrator.PhaseRunning))
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	seen := watchAll(ctx, m)
+	l := &layer{drivers: func(tb testing.TB) driver.Driver { return memDriver(tb) }}
 	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		i++
-		id := fmt.Sprintf("i%d", i)
-		apply(b, m, id)
-		waitFor(seen, id, orchestrator.PhaseRunning)
-		b.StopTimer()
-		require.NoError(b, m.Remove(ctx, id))
-		waitFor(seen, id, orchestrator.PhaseGone)
-		b.StartTimer()
-	}
+	orchestratortest.BenchManager(b, orchestratortest.ManagerHarness{Open: l.open, Workload: behave})
 }
 
 // BenchmarkBurst is the time per start of n starts at once.

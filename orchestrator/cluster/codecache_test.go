@@ -158,11 +158,12 @@ func TestCodeThatIsBadIsRefused(t *testing.T) {
 func TestCodeNobodyUsesIsRemovedBeyondTheBound(t *testing.T) {
 	c, dir := newCode(), t.TempDir()
 	m, d := codeAgent(t, c, dir, 2500)
+	seen := watchAll(t.Context(), m)
 	digests := make([]faas.Digest, 4)
 	for i := range digests {
 		digests[i] = c.add(t, "hello", bytes.Repeat([]byte{byte(i)}, 1000))
 		require.NoError(t, m.Apply(t.Context(), coded(fmt.Sprintf("i%d", i), digests[i])))
-		await(t, m, fmt.Sprintf("i%d", i), phase(orchestrator.PhaseRunning))
+		waitFor(seen, fmt.Sprintf("i%d", i), orchestrator.PhaseRunning)
 	}
 	there := func() (n int) {
 		left, err := os.ReadDir(dir)
@@ -171,9 +172,8 @@ func TestCodeNobodyUsesIsRemovedBeyondTheBound(t *testing.T) {
 	}
 	assert.Equal(t, 4, there(), "what is used stays")
 	for i := range digests {
-		watching := watchAll(t.Context(), m)
 		require.NoError(t, m.Remove(t.Context(), fmt.Sprintf("i%d", i)))
-		waitFor(watching, fmt.Sprintf("i%d", i), orchestrator.PhaseGone)
+		waitFor(seen, fmt.Sprintf("i%d", i), orchestrator.PhaseGone)
 	}
 	assert.Equal(t, 2, there())
 	_, err := os.Stat(d.dirs["i0"])

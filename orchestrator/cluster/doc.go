@@ -17,7 +17,7 @@
 //	agent, err := cluster.NewAgent(cluster.AgentConfig{
 //		Naming:  names,
 //		Node:    orchestrator.Node{Name: "n1", Capacity: faas.Resources{MilliCPU: 2000}},
-//		Drivers: []driver.Driver{memdriver.New(handlers)},
+//		Drivers: []driver.Driver{memdriver.New(&memdriver.Options{Handlers: handlers})},
 //	})
 //	go manager.Run(ctx)
 //	go agent.Run(ctx)

@@ -215,22 +215,19 @@ func (r *agentRun) has(d driver.Driver) map[string]driver.Status {
 	return by
 }
 
-// forgotten waits until the driver does not have the task any more.
+// forgotten waits until the driver does not have the task any more. It asks again and
+// again, because a watch that begins after the end yields nothing.
 func (r *agentRun) forgotten(d driver.Driver, id string) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
-	defer cancel()
-	for {
-		if _, there := r.has(d)[id]; !there {
+	for late := time.After(patience); ; {
+		st, there := r.has(d)[id]
+		if !there {
 			return
 		}
-		for st, err := range d.Watch(ctx) {
-			if err != nil {
-				r.Fatalf("the driver still has %s: %v", id, err)
-			}
-			if st.ID == id && st.State == driver.StateGone {
-				break
-			}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-late:
+			r.Fatalf("the driver still has %+v after %v", st, patience)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -97,6 +98,47 @@ func RunManager(t *testing.T, h ManagerHarness) {
 		t.Fatal("orchestratortest: ManagerHarness.Open, Workload and Call are required")
 	}
 	runClauses(t, h, h.InBubble, h.Skip, managerClauses())
+}
+
+// BenchManager measures the way from Apply until Watch yields the workload as running.
+func BenchManager(b *testing.B, h ManagerHarness) {
+	f := h.Open(b, ManagerSetup{Nodes: []orchestrator.Node{{Name: "n1"}}})
+	r := &managerRun{TB: b, h: h, f: f, m: f.Manager, ctx: b.Context()}
+	phases := make(chan orchestrator.Status)
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	go func() {
+		defer close(phases)
+		for s, err := range r.m.Watch(ctx) {
+			if err != nil {
+				return
+			}
+			select {
+			case phases <- s:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	until := func(id string, p orchestrator.Phase) {
+		for s := range phases {
+			if s.ID == id && s.Phase == p {
+				return
+			}
+		}
+		b.Fatalf("Watch ended before %s was %s", id, p)
+	}
+	w := r.workload("", Serves)
+	n := 0
+	for b.Loop() {
+		n++
+		w.ID = "w" + strconv.Itoa(n)
+		r.apply(w)
+		until(w.ID, orchestrator.PhaseRunning)
+		b.StopTimer()
+		r.remove(w.ID)
+		until(w.ID, orchestrator.PhaseGone)
+		b.StartTimer()
+	}
 }
 
 func (c managerClause) run(tb testing.TB, h ManagerHarness) {
