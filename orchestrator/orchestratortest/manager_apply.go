@@ -146,6 +146,7 @@ func managerApplyClauses() []managerClause {
 		}},
 		{name: "concurrency/many come and go", check: func(r *managerRun) {
 			const n = 16
+			r.runs("first") // now the watch has begun for certain
 			w := r.workload("", Serves)
 			var all sync.WaitGroup
 			for i := range n {
@@ -163,7 +164,7 @@ func managerApplyClauses() []managerClause {
 				})
 			}
 			all.Wait()
-			var stay []string
+			stay := []string{"first"}
 			for i := range n {
 				if id := fmt.Sprintf("w%d", i); i%2 == 0 {
 					r.phase(id, orchestrator.PhaseGone)
