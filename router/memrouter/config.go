@@ -70,7 +70,7 @@ const (
 	maxStrikes     = 3                      // ejections in a row until an instance is given up
 	maxEject       = 30 * time.Second       // at the longest
 	maxDoublings   = 10                     // of any pause
-	minAnswers     = 5                      // of others, until silence means something
+	turnovers      = 8                      // of the others' requests, until silence means something
 	checkEvery     = 500 * time.Millisecond // looks after hung and ejected instances
 	sweepEvery     = 10 * time.Second       // looks for functions to forget
 	forgetAfter    = time.Minute            // without instances, requests or a wish for any

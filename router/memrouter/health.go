@@ -20,6 +20,7 @@ type health struct {
 	answered uint64    // until then, it
 	others   uint64    // and the whole function
 	given    uint64    // requests it had been given and done with by then
+	crowd    int       // the most requests that were with the others since
 }
 
 // failed books a request that the instance failed: it could not be reached (ErrUnavailable) or it crashed or broke its contract
@@ -137,10 +138,11 @@ func (f *function) look(now time.Time) (gone map[*instance]string) {
 		pending, taken, answered := in.sample()
 		offered := in.probing && f.offers(in)
 		if answered != in.answered || pending == 0 || offered || in.silent.IsZero() {
-			in.silent, in.answered, in.others, in.given = now, answered, all, taken-uint64(pending)
+			in.silent, in.answered, in.others, in.given, in.crowd = now, answered, all, taken-uint64(pending), 0
 		}
+		in.crowd = max(in.crowd, busy-pending)
 		silence := now.Sub(in.silent)
-		hung := hangs(silence, all-in.others, busy-pending, f.r.cfg.EjectSilent)
+		hung := hangs(silence, f.r.cfg.EjectSilent, all-in.others, in.crowd)
 		switch {
 		case in.state == ready && hung && taken-in.given > 1: // one request may just be a long one
 			why := fmt.Sprintf("no answer for %v to %d requests, while others answered %d", silence.Round(time.Millisecond), taken-in.given, all-in.others)
@@ -150,7 +152,7 @@ func (f *function) look(now time.Time) (gone map[*instance]string) {
 			eject(in, "the probe was not answered")
 		case in.state == ejected && !in.probing && f.probe.Load() == nil && (f.ready == 0 || !now.Before(in.until)) && f.offerProbe(in):
 			in.probing = true
-			in.silent, in.answered, in.others, in.given = now, answered, all, taken-uint64(pending)
+			in.silent, in.answered, in.others, in.given, in.crowd = now, answered, all, taken-uint64(pending), busy-pending
 		}
 	}
 	f.settle()
@@ -163,13 +165,9 @@ func (f *function) offers(in *instance) bool {
 	return s != nil && s.in == in
 }
 
-// hangs tells a hung instance from one with long calls: nothing was answered for longer than the
-// limit, and for much longer than the others take for a call by Little's law
-// (time in the system = number in it / rate of answers).
-func hangs(silent time.Duration, answers uint64, busy int, limit time.Duration) bool {
-	if silent < limit || answers < minAnswers {
-		return false
-	}
-	mean := time.Duration(float64(busy) * float64(silent) / float64(answers))
-	return silent >= 8*mean
+// hangs tells a hung instance from one with long calls: it has answered nothing for longer than the limit, and
+// meanwhile the others have answered many times as many requests as they had in flight at
+// most. By Little's law that is many times as long as a call takes there.
+func hangs(silence, limit time.Duration, answers uint64, crowd int) bool {
+	return silence >= limit && answers >= uint64(turnovers*max(crowd, 1))
 }

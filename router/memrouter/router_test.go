@@ -109,7 +109,7 @@ func TestFollowsTheRegistry(t *testing.T) {
 		r := open(t, memrouter.Config{Resolver: reg, Deployer: versions})
 		is := func(ref faas.Ref, want string) {
 			t.Helper()
-			synctest.Wait() // the change has been seen
+			time.Sleep(time.Second) // the change has been seen, also by a watch that had to begin again
 			for range 2 {
 				resp, err := r.Invoke(ctx, &faas.Request{Function: ref})
 				require.NoError(t, err)
@@ -123,8 +123,6 @@ func TestFollowsTheRegistry(t *testing.T) {
 
 		live := faas.Ref{Name: "hello", Version: "live"}
 		for _, v := range []string{"1", "2"} {
-			old, _ := reg.ListAliases(ctx, hello)
-			_ = old
 			_, err := reg.SetAlias(ctx, registryAlias(live, v), nil)
 			require.NoError(t, err)
 			is(live, v)
@@ -136,11 +134,9 @@ func TestFollowsTheRegistry(t *testing.T) {
 		is(hello, "22")
 
 		require.NoError(t, reg.Delete(ctx, hello, nil))
-		synctest.Wait()
+		time.Sleep(time.Second)
 		_, err := call(r)
 		require.ErrorIs(t, err, faas.ErrNotFound)
-		time.Sleep(time.Millisecond)
-		synctest.Wait()
 		for l := range r.Loads() {
 			t.Errorf("a deleted function has a load: %+v", l)
 		}
