@@ -107,6 +107,10 @@ type Front struct {
 
 // New returns a Front that sends requests to the invoker; o may be nil. It
 // panics when the invoker is nil. It holds nothing and needs no Close.
+//
+// As faas.Request says, a request is the caller's own again once its response's body
+// is closed: the front then uses it, its header and its Timing for another request. An
+// Invoker that keeps a request copies it. The bytes of a body in hand are never reused.
 func New(invoker faas.Invoker, o *Options) *Front {
 	if invoker == nil {
 		panic("httpfront: New without an invoker")
@@ -127,8 +131,7 @@ func New(invoker faas.Invoker, o *Options) *Front {
 	return f
 }
 
-// call is the state of one request. It is pooled: an Invoker must not keep a
-// request beyond its response.
+// call is the state of one request. It is pooled.
 type call struct {
 	req    faas.Request
 	timing faas.Timing
@@ -147,9 +150,13 @@ func (c *call) free() {
 
 // ServeHTTP serves one request.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
 	c := calls.Get().(*call)
-	defer c.free()
+	f.serve(c, w, r)
+	c.free() // not after a panic: who knows who still holds it
+}
+
+func (f *Front) serve(c *call, w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
 	c.req.Timing = &c.timing
 	c.req.ID = requestID(r.Header, start)
 

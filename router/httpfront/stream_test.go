@@ -135,17 +135,22 @@ func TestClientThatDoesNotRead(t *testing.T) {
 }
 
 func TestClientThatDoesNotReadAResponseInHand(t *testing.T) {
-	address := serve(t, func(context.Context, *faas.Request) (*faas.Response, error) {
+	front := httpfront.New(faas.InvokerFunc(func(context.Context, *faas.Request) (*faas.Response, error) {
 		return &faas.Response{Body: faas.Bytes(make([]byte, 64<<20))}, nil
-	}, &httpfront.Options{Timeout: 100 * time.Millisecond})
-	c := dial(t, address)
+	}), &httpfront.Options{Timeout: 100 * time.Millisecond})
+	given := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		front.ServeHTTP(w, r)
+		close(given)
+	}))
+	defer srv.Close()
+	c := dial(t, srv.Listener.Addr().String())
 	_, err := io.WriteString(c, "GET /function/hello HTTP/1.1\r\nHost: x\r\n\r\n")
 	require.NoError(t, err)
-	r := bufio.NewReader(c)
-	resp, err := http.ReadResponse(r, nil)
+	<-given
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	<-time.After(300 * time.Millisecond) // is what is being tested: the client reads too late
 	_, err = io.Copy(io.Discard, resp.Body)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
