@@ -53,7 +53,7 @@ func managerCancelClauses() []managerClause {
 			r.f.Stop()
 			late := time.After(patience)
 			for {
-				_, err, changed := r.log.state()
+				_, changed, err := r.log.state()
 				if err != nil {
 					r.is("Watch", err, faas.ErrClosed)
 					break

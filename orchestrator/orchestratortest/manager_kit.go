@@ -189,10 +189,10 @@ func (r *managerRun) watch() *statusLog {
 }
 
 // state returns what was seen and a channel that is closed when there is more.
-func (l *statusLog) state() ([]orchestrator.Status, error, <-chan struct{}) {
+func (l *statusLog) state() ([]orchestrator.Status, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.all, l.err, l.changed
+	return l.all, l.changed, l.err
 }
 
 // of returns what was seen of one workload.
@@ -212,7 +212,7 @@ func (r *managerRun) seen(l *statusLog, what string, ok func(orchestrator.Status
 	r.Helper()
 	late := time.After(patience)
 	for next := 0; ; {
-		all, err, changed := l.state()
+		all, changed, err := l.state()
 		for ; next < len(all); next++ {
 			if ok(all[next]) {
 				return all[next]
