@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,13 +234,12 @@ func later(drop orchestrator.Phase) func(*managerDouble) {
 		if d.ResourceManager == nil {
 			return
 		}
-		first := true
+		var begun atomic.Bool
 		whole := d.watch
 		d.shows(func(s *orchestrator.Status) bool { return s.Phase != drop })
 		partial := d.watch
 		d.watch = func(ctx context.Context) iter.Seq2[orchestrator.Status, error] {
-			defer func() { first = false }()
-			if first {
+			if begun.CompareAndSwap(false, true) {
 				return whole(ctx)
 			}
 			return partial(ctx)
