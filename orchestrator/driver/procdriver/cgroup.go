@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
 )
@@ -160,15 +162,23 @@ func cgroupMounts() []mount {
 		rel := strings.TrimPrefix(path, strings.TrimSuffix(unescape(left[3]), "/"))
 		dir := filepath.Join(m.point, filepath.Clean("/"+rel))
 		m.base = []string{dir}
-		if m.v2 && dir != m.point {
-			m.base = []string{filepath.Dir(dir), dir}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(dir), "cgroup.type")); err != nil {
-				m.base = m.base[1:] // the root of the hierarchy was delegated to nobody
-			}
+		if parent := filepath.Dir(dir); m.v2 && dir != m.point && delegated(parent) {
+			m.base = []string{parent, dir}
 		}
 		mounts = append(mounts, m)
 	}
 	return mounts
+}
+
+// delegated reports whether systemd has given the group away: what it marks so is not its own any more.
+func delegated(dir string) bool {
+	for _, attr := range []string{"user.delegate", "trusted.delegate"} {
+		var value [1]byte
+		if n, err := unix.Getxattr(dir, attr, value[:]); err == nil && n == 1 && value[0] == '1' {
+			return true
+		}
+	}
+	return false
 }
 
 // ownGroups is /proc/self/cgroup: the path of this process by controller, "" for version 2.

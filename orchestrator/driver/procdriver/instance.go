@@ -198,7 +198,7 @@ func (i *instance) launch(ctx context.Context) error {
 			return err
 		}
 		defer unix.Close(listener)
-		if i.knocked, err = knock(ctx, socket); err != nil {
+		if i.knocked, err = knock(socket); err != nil {
 			_ = out.Close()
 			_ = errs.Close()
 			return err

@@ -131,7 +131,8 @@ func self(tb testing.TB) string {
 
 // stdio is a task that runs this program for each request.
 func stdio(tb testing.TB, id string) driver.Task {
-	return driver.Task{ID: id, Contract: faas.ContractStdio, Command: []string{self(tb), "answer"}}
+	return driver.Task{ID: id, Contract: faas.ContractStdio, Command: []string{self(tb), "answer"},
+		Env: map[string]string{"GORACE": "atexit_sleep_ms=0"}} // the race detector would sleep for 1 s
 }
 
 // gone waits until the process is gone, or a zombie of somebody else.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -241,6 +242,16 @@ func TestLockedDirectoriesAreRemoved(t *testing.T) {
 	assert.Equal(t, "done\n", mustGet(t, st.Endpoint, "/"))
 	require.NoError(t, d.Stop(ctx(t), "i1", time.Second))
 	assert.NoDirExists(t, filepath.Dir(st.Endpoint.Address))
+}
+
+func TestIdleInstancesAreCheap(t *testing.T) {
+	d := open(t, nil)
+	const n = 5
+	before := runtime.NumGoroutine()
+	for k := range n {
+		start(t, d, task(t, fmt.Sprint("i", k), faas.ContractInherit))
+	}
+	assert.LessOrEqual(t, runtime.NumGoroutine()-before, 4*n)
 }
 
 func TestOptions(t *testing.T) {

@@ -44,9 +44,10 @@ func untilConnected(ctx context.Context, e driver.Endpoint) error {
 var options = []byte("OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
 // knock connects to a listening socket and asks. Nobody needs to have accepted: that can
-// be done before the process exists, so that it finds the request at its first accept.
-func knock(ctx context.Context, socket string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+// be done before the process exists, so that it finds the request at its first accept. It
+// does not block: when too many wait to be accepted, that is an error at once.
+func knock(socket string) (net.Conn, error) {
+	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func untilAnswered(ctx context.Context, id, socket string, conn net.Conn) error 
 		if !sleep(ctx, pause) {
 			return ctx.Err()
 		}
-		conn, _ = knock(ctx, socket)
+		conn, _ = knock(socket)
 	}
 }
 

@@ -149,7 +149,7 @@ func untilExec(pid int) error {
 		case err != nil:
 			return fmt.Errorf("wait for its exec: %w", err)
 		case !ws.Stopped():
-			return fmt.Errorf("it ended while it was executed (status %#x)", uint32(ws))
+			return faas.Errorf(component, "start", "", faas.ErrFunction, "it ended while it was executed (wait status %#x)", uint32(ws))
 		case ws.StopSignal() == syscall.SIGTRAP:
 			return nil
 		default: // somebody sent it a signal already: it has to take that first

@@ -48,7 +48,7 @@ func TestStdioAnswers(t *testing.T) {
 		var env map[string]string
 		require.NoError(t, json.NewDecoder(resp.Body).Decode(&env))
 		home := env["HOME"]
-		for _, k := range []string{"HOME", "TMPDIR", "PATH", "Http_Accept_Encoding", "Http_User_Agent"} {
+		for _, k := range []string{"HOME", "TMPDIR", "PATH", "GORACE", "Http_Accept_Encoding", "Http_User_Agent"} {
 			assert.Contains(t, env, k)
 			delete(env, k)
 		}
