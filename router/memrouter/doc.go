@@ -36,7 +36,7 @@
 // # Health
 //
 // An instance is ejected after EjectAfter failures in a row (it could not be reached, crashed or
-// broke its contract) or after it has answered none of its requests for EjectSilent while the others answered eight times
+// broke its contract) or after it has answered none of its requests, two at least, for EjectSilent while the others answered eight times
 // as many as they had in flight. Both only while other instances answer: a function that
 // fails everywhere is not cured by having fewer instances, and the last one is never ejected. Then one request
 // is let through as a probe, after a time that doubles; the third ejection in a row gives

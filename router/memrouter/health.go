@@ -137,18 +137,21 @@ func (f *function) look(now time.Time) (gone map[*instance]string) {
 		}
 		pending, taken, answered := in.sample()
 		offered := in.probing && f.offers(in)
-		if answered != in.answered || pending == 0 || offered || in.silent.IsZero() {
+		if answered != in.answered || offered || in.silent.IsZero() {
 			in.silent, in.answered, in.others, in.given, in.crowd = now, answered, all, taken-uint64(pending), 0
+		}
+		if in.state == ready && taken-in.given < 2 { // one request may just be a long one: the clock starts with the second
+			in.silent, in.others, in.crowd = now, all, 0
 		}
 		in.crowd = max(in.crowd, busy-pending)
 		silence := now.Sub(in.silent)
 		hung := hangs(silence, f.r.cfg.EjectSilent, all-in.others, in.crowd)
 		switch {
-		case in.state == ready && hung && taken-in.given > 1: // one request may just be a long one
+		case in.state == ready && hung:
 			why := fmt.Sprintf("no answer for %v to %d requests, while others answered %d", silence.Round(time.Millisecond), taken-in.given, all-in.others)
 			eject(in, why)
 			in.until = now // ask it at once: it may have got long requests only
-		case in.state == ejected && in.probing && hung:
+		case in.state == ejected && in.probing && !offered && (hung || pending == 0):
 			eject(in, "the probe was not answered")
 		case in.state == ejected && !in.probing && f.probe.Load() == nil && (f.ready == 0 || !now.Before(in.until)) && f.offerProbe(in):
 			in.probing = true
