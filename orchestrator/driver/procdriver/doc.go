@@ -68,6 +68,9 @@
 // both is not found then, and a zombie of one that led a session of its own is
 // not reaped: nobody can tell it from a child of the embedder, whose children are left alone always.
 //
+// Should the platform's own process be killed, its instances go on: kill what the groups named
+// joinery-<pid>-* of the dead process list, and remove its directory joinery-proc-*.
+//
 // # Logs
 //
 // Lines of stdout and stderr, cut at MaxLine bytes. Options bound how fast lines are taken

@@ -109,17 +109,6 @@ func mustGet(tb testing.TB, e driver.Endpoint, path string) string {
 	return body
 }
 
-// until waits for the status of a task in that state.
-func until(tb testing.TB, d *procdriver.Driver, id string, s driver.State) driver.Status {
-	tb.Helper()
-	for st, err := range d.Watch(ctx(tb)) {
-		require.NoError(tb, err)
-		if st.ID == id && st.State == s {
-			return st
-		}
-	}
-	panic("unreachable")
-}
 
 // self is the path of this program, to run as a function.
 func self(tb testing.TB) string {
