@@ -109,7 +109,6 @@ func mustGet(tb testing.TB, e driver.Endpoint, path string) string {
 	return body
 }
 
-
 // self is the path of this program, to run as a function.
 func self(tb testing.TB) string {
 	tb.Helper()
