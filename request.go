@@ -35,8 +35,6 @@ type Response struct {
 	// Body is the payload. The receiver closes it: a streamed body holds the
 	// instance's slot and connection until then.
 	Body Body
-	// Instance is the id of the instance that answered, when there is one.
-	Instance string
 }
 
 // StatusCode returns Status with its default applied.

@@ -186,9 +186,6 @@ func (f *function) conclude(ctx context.Context, req *faas.Request, s *share, re
 func hold(resp *faas.Response, s *share, own *deadline) *faas.Response {
 	s.stream()
 	held := *resp // the instance's own value is not ours to change
-	if held.Instance == "" {
-		held.Instance = s.in.id
-	}
 	held.Body = faas.Stream(&heldBody{body: resp.Body.Reader(), s: s, own: own}, resp.Body.Size())
 	return &held
 }

@@ -393,7 +393,7 @@ func (u *unit) answer(ctx context.Context, req *faas.Request) (*faas.Response, e
 			return nil, faas.Errorf("deployer", "invoke", u.id, faas.ErrFunction, "cut by the end of the instance")
 		}
 	}
-	return &faas.Response{Body: faas.String(u.id), Instance: u.id}, nil
+	return &faas.Response{Body: faas.String(u.id)}, nil
 }
 
 func (u *unit) Stop(context.Context) error {
