@@ -151,11 +151,20 @@ func (m *Manager) updateWorkload(id string, ev orchestrator.Event, record any) e
 		}
 		return nil
 	}
+	rec, err := decoded[orchestrator.WorkloadRecord](ev.Entry, record)
+	if w != nil && err == nil && w.rec != nil && len(w.assigned) == 0 &&
+		(w.rec.Removed && !rec.Removed || !w.rec.Applied.Equal(rec.Applied)) {
+		// Another workload has the ID now, and we hear of it before the end of the first.
+		m.mark(w)
+		w.rec = nil
+		m.publish(w)
+		delete(m.workloads, id)
+		w = nil
+	}
 	if w == nil {
 		w = m.add(id)
 	}
 	m.mark(w)
-	rec, err := decoded[orchestrator.WorkloadRecord](ev.Entry, record)
 	if w.corrupt = err; err != nil {
 		return err
 	}

@@ -53,7 +53,19 @@ var brokenManagers = map[string]breaks{
 		}
 	}},
 	"apply/a different workload of that ID already exists": {forgivesExisting},
-	"apply/an ID is taken while it stops":                  {forgivesExisting},
+	"apply/an ID is taken while it stops": {func(d *managerDouble) {
+		removed := map[string]bool{}
+		d.remove = func(ctx context.Context, id string) error {
+			removed[id] = true
+			return d.ResourceManager.Remove(ctx, id)
+		}
+		d.apply = func(ctx context.Context, w orchestrator.Workload) error {
+			if removed[w.ID] {
+				return nil // and forgets it
+			}
+			return d.ResourceManager.Apply(ctx, w)
+		}
+	}},
 	"apply/refuses what breaks a rule": {func(d *managerDouble) {
 		d.apply = func(ctx context.Context, w orchestrator.Workload) error {
 			return as(d.ResourceManager.Apply(ctx, w), faas.ErrInvalidArgument, nil)

@@ -33,8 +33,8 @@ func managerCancelClauses() []managerClause {
 				}
 			}
 			r.gone("w2")
-			r.runs("w3") // not draining
-			r.running("w1", "w3")
+			r.quiet() // and not draining
+			r.running("w1", "another")
 		}},
 		{name: "cancel/the context of Apply is not the workload's", check: func(r *managerRun) {
 			ctx, cancel := context.WithCancel(r.ctx)
@@ -42,11 +42,14 @@ func managerCancelClauses() []managerClause {
 				r.Fatalf("Apply: %v", err)
 			}
 			cancel()
+			r.quiet()
 			r.seen(r.log, "w1 running", func(s orchestrator.Status) bool {
 				return s.ID == "w1" && s.Phase == orchestrator.PhaseRunning
 			})
-			r.runs("w2")
-			r.running("w1", "w2")
+			r.running("w1", "another")
+			if s, err := r.m.Get(r.ctx, "w1"); err != nil || s.Phase != orchestrator.PhaseRunning {
+				r.Errorf("it is %+v, %v", s, err)
+			}
 		}},
 		{name: "closed/every method says so after the manager has stopped", check: func(r *managerRun) {
 			r.runs("w1")

@@ -40,8 +40,8 @@ func managerEndClauses() []managerClause {
 			r.runs("w1")
 			r.kill("w1")
 			r.phase("w1", orchestrator.PhaseEnded)
-			r.runs("w2")
-			r.running("w2")
+			r.quiet()
+			r.running("another")
 			if all := r.log.of("w1"); all[len(all)-1].Phase != orchestrator.PhaseEnded {
 				r.Errorf("after its end it was %s", brief(all))
 			}

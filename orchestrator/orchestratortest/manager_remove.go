@@ -55,10 +55,14 @@ func managerRemoveClauses() []managerClause {
 			r.runs("w2")
 			r.remove("w2")
 			r.phase("w2", orchestrator.PhaseGone)
+			r.quiet()
+			if got, err := r.m.Get(r.ctx, "w1"); err != nil || got.Phase != orchestrator.PhaseRunning {
+				r.Errorf("another workload is %+v, %v", got, err)
+			}
 			if err := r.answers(s.Endpoint); err != nil {
 				r.Errorf("another instance does not answer any more: %v", err)
 			}
-			r.running("w1")
+			r.running("w1", "another")
 		}},
 		{name: "remove/frees the ID", check: func(r *managerRun) {
 			r.runs("w1")
