@@ -125,6 +125,9 @@ var brokenManagers = map[string]breaks{
 			return d.ResourceManager.Apply(ctx, w)
 		}
 	}},
+	"remove/its end is told though the ID is used again at once": {func(d *managerDouble) {
+		d.shows(func(s *orchestrator.Status) bool { return s.Phase != orchestrator.PhaseGone })
+	}},
 	"remove/calls off a start": {func(d *managerDouble) {
 		d.remove = func(ctx context.Context, id string) error {
 			time.AfterFunc(2*patience, func() { _ = d.ResourceManager.Remove(context.WithoutCancel(ctx), id) })

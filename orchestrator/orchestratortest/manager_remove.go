@@ -2,6 +2,7 @@ package orchestratortest
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/joinery/faas"
@@ -79,6 +80,27 @@ func managerRemoveClauses() []managerClause {
 			if err := r.answers(s.Endpoint); err != nil {
 				r.Errorf("the new instance does not answer: %v", err)
 			}
+		}},
+		{name: "remove/its end is told though the ID is used again at once", check: func(r *managerRun) {
+			r.runs("w1")
+			r.remove("w1")
+			other := r.workload("w1", Serves)
+			other.Labels = map[string]string{"other": "yes"}
+			for late := time.Now().Add(patience); ; runtime.Gosched() {
+				err := r.m.Apply(r.ctx, other)
+				if err == nil {
+					break
+				}
+				r.is("Apply while stopping", err, faas.ErrAlreadyExists)
+				if time.Now().After(late) {
+					r.Fatal("the ID is never free")
+				}
+			}
+			gone := false
+			r.seen(r.log, "w1 gone and running again", func(s orchestrator.Status) bool {
+				gone = gone || s.Phase == orchestrator.PhaseGone
+				return gone && s.Phase == orchestrator.PhaseRunning
+			})
 		}},
 		{name: "remove/calls off a start", check: func(r *managerRun) {
 			w := r.workload("w1", Hangs)
