@@ -66,17 +66,18 @@ func warmMemory() ([]Figure, error) {
 		}
 	}
 
-	one := func(inv faas.Invoker) func(*testing.B) {
+	// serial calls one function (spread 1) or all of them in turn.
+	serial := func(inv faas.Invoker, spread int) func(*testing.B) {
 		return func(b *testing.B) {
 			ctx := context.Background()
-			for b.Loop() {
-				if _, err := inv.Invoke(ctx, requests[0]); err != nil {
+			for i := 0; b.Loop(); i++ {
+				if _, err := inv.Invoke(ctx, requests[i%spread]); err != nil {
 					b.Fatal(err)
 				}
 			}
 		}
 	}
-	// parallel calls one function (spread 1) or all of them from every core.
+	// parallel does the same from every core.
 	parallel := func(inv faas.Invoker, spread int) func(*testing.B) {
 		return func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
@@ -92,14 +93,15 @@ func warmMemory() ([]Figure, error) {
 	}
 	var ratio, allocs, scaleOne, scaleMany, nanos, baseScale []float64
 	for range 5 {
-		product, baseline := testing.Benchmark(one(p.Router)), testing.Benchmark(one(base))
-		productOne, productMany := testing.Benchmark(parallel(p.Router, 1)), testing.Benchmark(parallel(p.Router, warmFunctions))
+		product, baseline := testing.Benchmark(serial(p.Router, 1)), testing.Benchmark(serial(base, 1))
+		productMany := testing.Benchmark(serial(p.Router, warmFunctions))
+		parallelOne, parallelMany := testing.Benchmark(parallel(p.Router, 1)), testing.Benchmark(parallel(p.Router, warmFunctions))
 		baseMany := testing.Benchmark(parallel(base, 1))
 		nanos = append(nanos, perOp(product))
 		ratio = append(ratio, perOp(product)/perOp(baseline))
 		allocs = append(allocs, float64(product.MemAllocs)/float64(product.N))
-		scaleOne = append(scaleOne, perOp(product)/perOp(productOne))
-		scaleMany = append(scaleMany, perOp(product)/perOp(productMany))
+		scaleOne = append(scaleOne, perOp(product)/perOp(parallelOne))
+		scaleMany = append(scaleMany, perOp(productMany)/perOp(parallelMany))
 		baseScale = append(baseScale, perOp(baseline)/perOp(baseMany))
 	}
 	return []Figure{

@@ -140,7 +140,7 @@ func (d *Driver) Start(ctx context.Context, t driver.Task) (driver.Status, error
 		return driver.Status{}, faas.Errorf(component, "start", t.ID, faas.ErrAlreadyExists, "a task of that id is listed")
 	}
 	started := time.Now()
-	run := &task{id: t.ID, handler: h, log: d.log, settled: make(chan struct{}), gone: make(chan struct{})}
+	run := &task{id: t.ID, handler: h, log: d.log, calls: newCalls(), gone: make(chan struct{})}
 	ep, err := run.open(t.Contract)
 	if err != nil {
 		return driver.Status{}, faas.Errorf(component, "start", t.ID, faas.ErrExhausted, "%w", err)
@@ -187,7 +187,7 @@ func (d *Driver) end(t *task, grace time.Duration) {
 		}
 		return
 	}
-	t.deadline, t.force = deadline, time.AfterFunc(grace, t.settle)
+	t.deadline, t.force = deadline, time.AfterFunc(grace, t.calls.settle)
 	d.ending.Go(func() {
 		t.close()
 		d.mu.Lock()

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/joinery/faas"
@@ -26,14 +23,9 @@ type task struct {
 	force    *time.Timer
 	deadline time.Time
 
-	// calls counts those in flight; the end adds stopping, which makes it negative.
-	calls   atomic.Int64
-	settled chan struct{} // closed when the end has nothing to wait for, or not any longer
-	once    sync.Once
-	gone    chan struct{}
+	calls calls
+	gone  chan struct{}
 }
-
-const stopping = math.MinInt64 / 2
 
 // open gives the task its endpoint.
 func (t *task) open(c faas.Contract) (driver.Endpoint, error) {
@@ -51,33 +43,24 @@ func (t *task) open(c faas.Contract) (driver.Endpoint, error) {
 // close takes no more calls and waits for those in flight until it is settled.
 func (t *task) close() {
 	if t.server != nil {
-		t.server.close(t.settled)
+		t.server.close(t.calls.settled)
 		return
 	}
-	if t.calls.Add(stopping) == stopping {
-		t.settle()
-	}
-	<-t.settled
+	t.calls.stop()
+	<-t.calls.settled
 }
-
-func (t *task) settle() { t.once.Do(func() { close(t.settled) }) }
 
 // Invoke calls the handler. See Connect.
 func (t *task) Invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
-	defer t.leave()
-	if t.calls.Add(1) <= 0 {
+	s := t.calls.enter()
+	if s == nil {
 		return nil, faas.Errorf(component, "invoke", t.id, faas.ErrUnavailable, "the instance is stopped")
 	}
+	defer t.calls.leave(s)
 	if ctx.Err() != nil {
 		return nil, faas.ContextError(ctx, component, "invoke", t.id)
 	}
 	return t.call(ctx, req)
-}
-
-func (t *task) leave() {
-	if t.calls.Add(-1) == stopping {
-		t.settle()
-	}
 }
 
 // call makes of everything that the handler can do a response or a classed error.
