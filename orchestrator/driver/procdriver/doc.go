@@ -17,8 +17,8 @@
 // # What a process gets
 //
 // A session and a process group of its own. A private directory as its working
-// directory and $HOME, with another one in it as $TMPDIR; both are removed when it
-// ends. The environment of the task, the variable of its contract (which wins over the
+// directory, $HOME and $TMPDIR, which is removed when it ends (an empty one is kept
+// ready for the next start). The environment of the task, the variable of its contract (which wins over the
 // task's) and, where the task does not set them, HOME, TMPDIR and a PATH of the usual
 // system directories; nothing is inherited. Descriptors 0 (/dev/null), 1 and 2
 // (pipes to the log), 3 for http-inherit, and no other: New marks the descriptors

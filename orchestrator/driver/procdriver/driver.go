@@ -47,6 +47,7 @@ type Driver struct {
 	mu    sync.Mutex
 	tasks map[string]*instance // those that start included
 	next  uint64
+	spare string // a private directory for the next start; empty: none
 	ports map[int]struct{}
 }
 
@@ -121,6 +122,7 @@ func (d *Driver) open(o Options) (err error) {
 		Contracts: []faas.Contract{faas.ContractInherit, faas.ContractSocket, faas.ContractHTTP, faas.ContractStdio},
 		Limits:    driver.LimitSupport{Files: true, FileSize: true}}
 	d.groups.support(&d.info.Limits)
+	d.restock()
 	return nil
 }
 
@@ -173,6 +175,7 @@ func (d *Driver) Start(ctx context.Context, t driver.Task) (driver.Status, error
 	if err = i.start(ctx); err == nil {
 		var s driver.Status
 		if s, err = d.admit(ctx, i); err == nil {
+			d.work.Go(d.restock)
 			return s, nil
 		}
 	}
@@ -181,6 +184,50 @@ func (d *Driver) Start(ctx context.Context, t driver.Task) (driver.Status, error
 	defer d.mu.Unlock()
 	delete(d.tasks, t.ID)
 	return driver.Status{}, err
+}
+
+// takeDir returns a new private directory: the spare one, as making a directory can
+// take as long as a tenth of a start.
+func (d *Driver) takeDir() (string, error) {
+	d.mu.Lock()
+	dir := d.spare
+	d.spare = ""
+	d.mu.Unlock()
+	if dir != "" {
+		return dir, nil
+	}
+	return d.makeDir()
+}
+
+func (d *Driver) makeDir() (string, error) {
+	d.mu.Lock()
+	d.next++
+	dir := d.root + "/" + strconv.FormatUint(d.next, 10)
+	d.mu.Unlock()
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// restock makes the spare directory of the next start.
+func (d *Driver) restock() {
+	d.mu.Lock()
+	stocked := d.spare != ""
+	d.mu.Unlock()
+	if stocked {
+		return
+	}
+	dir, err := d.makeDir()
+	if err != nil {
+		return // the next start will say so
+	}
+	d.mu.Lock()
+	stocked = d.spare != ""
+	if !stocked {
+		d.spare = dir
+	}
+	d.mu.Unlock()
+	if stocked {
+		_ = os.Remove(dir)
+	}
 }
 
 // reserve takes the task's id, and holds Close back until the start is over.
@@ -194,8 +241,7 @@ func (d *Driver) reserve(t driver.Task) (*instance, error) {
 		return nil, faas.Errorf(component, "start", t.ID, faas.ErrAlreadyExists, "a task of that id is listed")
 	}
 	t.Command, t.Env, t.Labels = slices.Clone(t.Command), maps.Clone(t.Env), maps.Clone(t.Labels)
-	d.next++
-	i := &instance{d: d, task: t, dir: d.root + "/" + strconv.FormatUint(d.next, 10), log: newTaskLog(d.keep, d.rate),
+	i := &instance{d: d, task: t, log: newTaskLog(d.keep, d.rate),
 		ended: make(chan struct{}), gone: make(chan struct{}), status: driver.Status{ID: t.ID, Labels: t.Labels}}
 	d.tasks[t.ID] = i
 	d.work.Add(1)

@@ -108,12 +108,11 @@ func (i *instance) exitError() error {
 
 // prepare makes what the process will find.
 func (i *instance) prepare() error {
-	if err := os.Mkdir(i.dir, 0o700); err != nil {
+	dir, err := i.d.takeDir()
+	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(i.dir+"/tmp", 0o700); err != nil {
-		return err
-	}
+	i.dir = dir
 	t := &i.task
 	path, ok := t.Env["PATH"]
 	if !ok {
@@ -121,7 +120,6 @@ func (i *instance) prepare() error {
 	}
 	code := t.Dir
 	if code != "" {
-		var err error
 		if code, err = filepath.Abs(code); err != nil {
 			return err
 		}
@@ -146,7 +144,7 @@ func (i *instance) environment() []string {
 		}
 		env = append(env, k+"="+v)
 	}
-	for _, def := range [...][2]string{{"PATH", defaultPath}, {"HOME", i.dir}, {"TMPDIR", i.dir + "/tmp"}} {
+	for _, def := range [...][2]string{{"PATH", defaultPath}, {"HOME", i.dir}, {"TMPDIR", i.dir}} {
 		if _, ok := i.task.Env[def[0]]; !ok {
 			env = append(env, def[0]+"="+def[1])
 		}
