@@ -31,6 +31,16 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	h := harness(time.Minute)
+	policy := h.Policy
+	h.Policy = func(tb testing.TB) autoscaler.Policy { return wrapped{policy(tb)} }
+	autoscalertest.Run(t, h)
+}
+
+type wrapped struct{ autoscaler.Policy }
+
 func BenchmarkDecide(b *testing.B) { autoscalertest.Bench(b, harness(time.Minute)) }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -62,6 +62,17 @@ def greet(name):
 
 func TestConformance(t *testing.T) { buildertest.Run(t, harness(t)) }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	h := harness(t)
+	direct, other := h.New, h.Other
+	h.New = func(tb testing.TB) builder.Builder { return wrapped{direct(tb)} }
+	h.Other = func(tb testing.TB) builder.Builder { return wrapped{other(tb)} }
+	buildertest.Run(t, h)
+}
+
+type wrapped struct{ builder.Builder }
+
 func BenchmarkBuilder(b *testing.B) { buildertest.Bench(b, harness(b)) }
 
 func harness(tb testing.TB) buildertest.Harness {

@@ -126,6 +126,18 @@ func conformanceBed(tb testing.TB) deployertest.Bed {
 
 func TestConformance(t *testing.T) { deployertest.Run(t, deployertest.Harness{New: conformanceBed}) }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+// Of deployer.Decider such a wrapper knows nothing.
+func TestConformanceWrapped(t *testing.T) {
+	deployertest.Run(t, deployertest.Harness{New: func(tb testing.TB) deployertest.Bed {
+		b := conformanceBed(tb)
+		b.Deployer = wrapped{b.Deployer}
+		return b
+	}})
+}
+
+type wrapped struct{ deployer.Deployer }
+
 func processes(tb testing.TB) deployertest.Bed {
 	b := conformanceBed(tb)
 	jrequire.Engine(tb, "procdriver", len(b.Exit.Spec.Command) > 0, "processes cannot be driven on this machine")

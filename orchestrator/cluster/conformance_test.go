@@ -25,6 +25,7 @@ import (
 type layer struct {
 	drivers func(testing.TB) driver.Driver // opens one for a node
 	kill    func(d driver.Driver, st driver.Status)
+	wrapped bool // hand on the contract of the manager and nothing else
 	mu      sync.Mutex
 	nodes   map[string]*place
 }
@@ -80,8 +81,12 @@ func (l *layer) open(tb testing.TB, s orchestratortest.ManagerSetup) orchestrato
 		}
 		runtime.Gosched() // nothing tells when the manager has seen a node
 	}
+	manager := orchestrator.ResourceManager(m)
+	if l.wrapped {
+		manager = struct{ orchestrator.ResourceManager }{m}
+	}
 	return orchestratortest.ManagerFixture{
-		Manager: m,
+		Manager: manager,
 		Stop:    stop,
 		Kill: func(id string) {
 			l.each(func(d driver.Driver, st driver.Status) {
@@ -132,22 +137,45 @@ func behave(_ testing.TB, b orchestratortest.Behaviour) orchestrator.Workload {
 }
 
 func TestManagerConformance(t *testing.T) {
-	l := &layer{
-		drivers: func(tb testing.TB) driver.Driver { return mortal.New(memDriver(tb)) },
-		kill:    func(d driver.Driver, st driver.Status) { d.(*mortal.Driver).Kill(st.ID) },
+	runManager(t, &layer{drivers: func(tb testing.TB) driver.Driver { return mortal.New(memDriver(tb)) }})
+}
+
+func runManager(t *testing.T, l *layer) {
+	l.kill = func(d driver.Driver, st driver.Status) {
+		m, _ := driver.Find[*mortal.Driver](d)
+		m.Kill(st.ID)
 	}
 	orchestratortest.RunManager(t, orchestratortest.ManagerHarness{Open: l.open, Workload: behave, Call: l.callHandler, Nodes: true, Backoff: true})
 }
 
 func TestAgentConformance(t *testing.T) {
-	orchestratortest.RunAgent(t, agentHarness(false))
+	orchestratortest.RunAgent(t, agentHarness(false, direct))
 }
 
 func TestAgentConformanceInVirtualTime(t *testing.T) {
-	orchestratortest.RunAgent(t, agentHarness(true))
+	orchestratortest.RunAgent(t, agentHarness(true, direct))
 }
 
-func agentHarness(bubble bool) orchestratortest.AgentHarness {
+// TestConformanceWrapped: wrappers that hand on the contracts and nothing else keep them.
+func TestConformanceWrapped(t *testing.T) {
+	t.Run("manager", func(t *testing.T) {
+		runManager(t, &layer{
+			drivers: func(tb testing.TB) driver.Driver { return wrapped{mortal.New(memDriver(tb))} },
+			wrapped: true,
+		})
+	})
+	t.Run("agent", func(t *testing.T) {
+		orchestratortest.RunAgent(t, agentHarness(true, func(d driver.Driver) driver.Driver { return wrapped{d} }))
+	})
+}
+
+type wrapped struct{ driver.Driver }
+
+func (w wrapped) Unwrap() driver.Driver { return w.Driver }
+
+func direct(d driver.Driver) driver.Driver { return d }
+
+func agentHarness(bubble bool, wrap func(driver.Driver) driver.Driver) orchestratortest.AgentHarness {
 	return orchestratortest.AgentHarness{InBubble: bubble, LeaseTTL: 300 * time.Millisecond,
 		Naming: func(tb testing.TB) orchestrator.NamingService {
 			names := memnaming.New(nil)
@@ -155,14 +183,15 @@ func agentHarness(bubble bool) orchestratortest.AgentHarness {
 			return names
 		},
 		New: func(tb testing.TB, s orchestratortest.AgentSetup) orchestratortest.AgentFixture {
-			d, _ := s.Driver.(*mortal.Driver)
+			d := s.Driver
 			if d == nil {
-				d = mortal.New(memDriver(tb))
+				d = wrap(mortal.New(memDriver(tb)))
 			}
+			instances, _ := driver.Find[*mortal.Driver](d)
 			a, err := cluster.NewAgent(cluster.AgentConfig{Naming: s.Naming, Node: s.Node, Drivers: []driver.Driver{d},
 				LeaseTTL: s.LeaseTTL, LeaveRunning: s.LeaveRunning, Logger: testLog(tb)})
 			require.NoError(tb, err)
-			return orchestratortest.AgentFixture{Agent: a, Driver: d, Kill: func(id string) { d.Kill(id) }}
+			return orchestratortest.AgentFixture{Agent: a, Driver: d, Kill: func(id string) { instances.Kill(id) }}
 		},
 		Workload: behave,
 	}

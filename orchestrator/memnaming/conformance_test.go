@@ -20,4 +20,14 @@ func harness() orchestratortest.NamingHarness {
 
 func TestConformance(t *testing.T) { orchestratortest.RunNaming(t, harness()) }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	h := harness()
+	open := h.Open
+	h.Open = func(tb testing.TB) orchestrator.NamingService { return wrapped{open(tb)} }
+	orchestratortest.RunNaming(t, h)
+}
+
+type wrapped struct{ orchestrator.NamingService }
+
 func BenchmarkConformance(b *testing.B) { orchestratortest.BenchNaming(b, harness()) }

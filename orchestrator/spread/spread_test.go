@@ -12,4 +12,13 @@ var harness = orchestratortest.SchedulerHarness{New: func(testing.TB) orchestrat
 
 func TestConformance(t *testing.T) { orchestratortest.RunScheduler(t, harness) }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	orchestratortest.RunScheduler(t, orchestratortest.SchedulerHarness{
+		New: func(testing.TB) orchestrator.Scheduler { return wrapped{spread.New()} },
+	})
+}
+
+type wrapped struct{ orchestrator.Scheduler }
+
 func BenchmarkConformance(b *testing.B) { orchestratortest.BenchScheduler(b, harness) }

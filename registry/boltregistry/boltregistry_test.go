@@ -36,4 +36,17 @@ func harness(history int) registrytest.Harness {
 
 func TestConformance(t *testing.T) { registrytest.Run(t, harness(500)) }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	h := harness(500)
+	open, reopen := h.Open, h.Reopen
+	h.Open = func(tb testing.TB) registry.Registry { return wrapped{open(tb)} }
+	h.Reopen = func(tb testing.TB, r registry.Registry) registry.Registry {
+		return wrapped{reopen(tb, r.(wrapped).Registry)}
+	}
+	registrytest.Run(t, h)
+}
+
+type wrapped struct{ registry.Registry }
+
 func BenchmarkRegistry(b *testing.B) { registrytest.Bench(b, harness(0)) }

@@ -21,7 +21,8 @@ func open(tb testing.TB, dir string, o *dircode.Options) *dircode.Store {
 	return s
 }
 
-func TestConformance(t *testing.T) {
+// harness remembers the directories of the stores it opened.
+func harness() registrytest.CodeHarness {
 	var dirs sync.Map
 	fresh := func(tb testing.TB, o *dircode.Options) registry.CodeStore {
 		dir := filepath.Join(tb.TempDir(), "code")
@@ -30,7 +31,7 @@ func TestConformance(t *testing.T) {
 		tb.Cleanup(func() { assertNothingUnderWay(tb, dir) })
 		return s
 	}
-	registrytest.RunCode(t, registrytest.CodeHarness{
+	return registrytest.CodeHarness{
 		Open: func(tb testing.TB) registry.CodeStore { return fresh(tb, nil) },
 		OpenLimited: func(tb testing.TB, maxBytes int64) registry.CodeStore {
 			return fresh(tb, &dircode.Options{MaxBytes: maxBytes})
@@ -40,8 +41,26 @@ func TestConformance(t *testing.T) {
 			require.NoError(tb, s.Close())
 			return open(tb, dir.(string), nil)
 		},
-	})
+	}
 }
+
+func TestConformance(t *testing.T) { registrytest.RunCode(t, harness()) }
+
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	h := harness()
+	open, openLimited, reopen := h.Open, h.OpenLimited, h.Reopen
+	h.Open = func(tb testing.TB) registry.CodeStore { return wrapped{open(tb)} }
+	h.OpenLimited = func(tb testing.TB, maxBytes int64) registry.CodeStore {
+		return wrapped{openLimited(tb, maxBytes)}
+	}
+	h.Reopen = func(tb testing.TB, s registry.CodeStore) registry.CodeStore {
+		return wrapped{reopen(tb, s.(wrapped).CodeStore)}
+	}
+	registrytest.RunCode(t, h)
+}
+
+type wrapped struct{ registry.CodeStore }
 
 // assertNothingUnderWay checks that no call left a temporary file behind.
 func assertNothingUnderWay(tb testing.TB, dir string) {

@@ -26,6 +26,16 @@ func TestConformance(t *testing.T) {
 	registrytest.Run(t, registrytest.Harness{Open: open, History: history})
 }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	registrytest.Run(t, registrytest.Harness{
+		Open:    func(tb testing.TB) registry.Registry { return wrapped{open(tb)} },
+		History: history,
+	})
+}
+
+type wrapped struct{ registry.Registry }
+
 func BenchmarkRegistry(b *testing.B) { registrytest.Bench(b, registrytest.Harness{Open: open}) }
 
 func TestLookUpsAllocateNothing(t *testing.T) {

@@ -23,4 +23,13 @@ var harness = routertest.Harness{Open: func(tb testing.TB, c routertest.Config) 
 
 func TestConformance(t *testing.T) { routertest.Run(t, harness) }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	routertest.Run(t, routertest.Harness{Open: func(tb testing.TB, c routertest.Config) router.Router {
+		return wrapped{harness.Open(tb, c)}
+	}})
+}
+
+type wrapped struct{ router.Router }
+
 func BenchmarkConformance(b *testing.B) { routertest.Bench(b, harness) }

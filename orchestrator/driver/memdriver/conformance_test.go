@@ -42,7 +42,7 @@ func serve(_ context.Context, req *faas.Request) (*faas.Response, error) {
 	return &faas.Response{Body: faas.Stream(r, -1)}, nil
 }
 
-func harness(tb testing.TB, c faas.Contract) drivertest.Harness {
+func harness(tb testing.TB, c faas.Contract, wrap func(driver.Driver) driver.Driver) drivertest.Harness {
 	tmp := tb.TempDir()
 	if t, ok := tb.(*testing.T); ok {
 		t.Setenv("TMPDIR", tmp)
@@ -51,7 +51,7 @@ func harness(tb testing.TB, c faas.Contract) drivertest.Harness {
 	h := drivertest.Harness{
 		Open: func(testing.TB) driver.Driver {
 			d = memdriver.New(&memdriver.Options{Handlers: map[string]faas.Invoker{"serve": faas.InvokerFunc(serve)}})
-			return wrapped{d}
+			return wrap(d)
 		},
 		Task: func(tb testing.TB, b drivertest.Behaviour) driver.Task {
 			if b != drivertest.Serve && b != drivertest.Missing {
@@ -83,10 +83,24 @@ type wrapped struct{ driver.Driver }
 
 func (w wrapped) Unwrap() driver.Driver { return w.Driver }
 
+func direct(d driver.Driver) driver.Driver    { return d }
+func inWrapper(d driver.Driver) driver.Driver { return wrapped{d} }
+
+var contracts = []faas.Contract{faas.ContractHandler, faas.ContractSocket, faas.ContractHTTP}
+
 func TestConformance(t *testing.T) {
-	for _, c := range []faas.Contract{faas.ContractHandler, faas.ContractSocket, faas.ContractHTTP} {
-		t.Run(string(c), func(t *testing.T) { drivertest.Run(t, harness(t, c)) })
+	for _, c := range contracts {
+		t.Run(string(c), func(t *testing.T) { drivertest.Run(t, harness(t, c, direct)) })
 	}
 }
 
-func BenchmarkConformance(b *testing.B) { drivertest.Bench(b, harness(b, faas.ContractHandler)) }
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+func TestConformanceWrapped(t *testing.T) {
+	for _, c := range contracts {
+		t.Run(string(c), func(t *testing.T) { drivertest.Run(t, harness(t, c, inWrapper)) })
+	}
+}
+
+func BenchmarkConformance(b *testing.B) {
+	drivertest.Bench(b, harness(b, faas.ContractHandler, direct))
+}

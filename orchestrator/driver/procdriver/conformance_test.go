@@ -36,6 +36,20 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestConformanceWrapped: a wrapper that hands on the contract and nothing else keeps it.
+// Optional powers such as driver.LogSource are found behind it.
+func TestConformanceWrapped(t *testing.T) {
+	t.Parallel()
+	h := harness(t, faas.ContractInherit, false)
+	open := h.Open
+	h.Open = func(tb testing.TB) driver.Driver { return wrapped{open(tb)} }
+	drivertest.Run(t, h)
+}
+
+type wrapped struct{ driver.Driver }
+
+func (w wrapped) Unwrap() driver.Driver { return w.Driver }
+
 func harness(t *testing.T, c faas.Contract, noCgroups bool) drivertest.Harness {
 	dir := shortDir(t)
 	var groups []string // of all drivers
