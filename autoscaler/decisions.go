@@ -2,7 +2,6 @@ package autoscaler
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/joinery/faas"
@@ -24,29 +23,11 @@ type Record struct {
 	Err error
 }
 
-// log is a bounded ring of records. Safe for concurrent use.
-type log struct {
-	mu      sync.Mutex
-	records []Record
-	next    int // where the next one goes once the ring is full
-	most    int
-}
-
-func (l *log) add(r Record) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.records) < l.most {
-		l.records = append(l.records, r)
-		return
-	}
-	l.records[l.next] = r
-	l.next = (l.next + 1) % l.most
-}
-
-func (l *log) list(fn faas.Ref) []Record {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := slices.Concat(l.records[l.next:], l.records[:l.next])
+// Decisions returns the kept decisions about a version, about all versions of a function
+// (an empty Version), or about everything (the zero Ref), the oldest first. A decision is
+// kept when it differs from the one before, or is the first that could not be carried out.
+func (l *Loop) Decisions(fn faas.Ref) []Record {
+	all := l.log.All()
 	if fn == (faas.Ref{}) {
 		return all
 	}
@@ -56,8 +37,3 @@ func (l *log) list(fn faas.Ref) []Record {
 		return of != fn && (fn.Version != "" || of.Unversioned() != fn)
 	})
 }
-
-// Decisions returns the kept decisions about a version, about all versions of a function
-// (an empty Version), or about everything (the zero Ref), the oldest first. A decision is
-// kept when it differs from the one before, or is the first that could not be carried out.
-func (l *Loop) Decisions(fn faas.Ref) []Record { return l.log.list(fn) }

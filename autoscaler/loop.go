@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/ring"
 	"github.com/joinery/faas/router"
 )
 
@@ -57,7 +58,7 @@ type LoopConfig struct {
 type Loop struct {
 	cfg      LoopConfig
 	standing standing
-	log      log
+	log      *ring.Ring[Record]
 	running  atomic.Bool
 
 	// Owned by Run.
@@ -105,7 +106,7 @@ func NewLoop(cfg LoopConfig) (*Loop, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Loop{cfg: cfg, standing: standing{source: cfg.Functions}, log: log{most: cfg.KeptDecisions},
+	return &Loop{cfg: cfg, standing: standing{source: cfg.Functions}, log: ring.New[Record](cfg.KeptDecisions),
 		tracked: map[faas.Ref]*tracked{}}, nil
 }
 
@@ -247,7 +248,7 @@ func (l *Loop) decide(ctx context.Context, now time.Time, t *tracked) {
 }
 
 func (l *Loop) keep(r Record) {
-	l.log.add(r)
+	l.log.Add(r)
 	l.cfg.Logger.Debug("decision", "function", r.Function, "from", r.From, "instances", r.Instances, "hold", r.Hold, "why", r.Why)
 	if r.Err != nil {
 		l.cfg.Logger.Warn("cannot scale", "function", r.Function, "instances", r.Instances, "error", r.Err)

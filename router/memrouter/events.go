@@ -1,7 +1,6 @@
 package memrouter
 
 import (
-	"sync"
 	"time"
 
 	"github.com/joinery/faas"
@@ -44,35 +43,11 @@ type Event struct {
 	Err error
 }
 
-// events keeps the last decisions.
-type events struct {
-	mu   sync.Mutex
-	ring []Event
-	next int
-	size int
-}
-
-func (e *events) add(ev Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.ring) < e.size {
-		e.ring = append(e.ring, ev)
-		return
-	}
-	e.ring[e.next] = ev
-	e.next = (e.next + 1) % e.size
-}
-
 func (f *function) record(ev Event) {
 	ev.Time, ev.Function = time.Now(), f.fn.Ref
-	f.r.events.add(ev)
+	f.r.events.Add(ev)
 }
 
 // Events returns the last decisions (Config.Events of them), the oldest first: for each
 // start, stop, ejection and change of scale when, why, and for a cold start where its time went.
-func (r *Router) Events() []Event {
-	e := &r.events
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return append(append(make([]Event, 0, len(e.ring)), e.ring[e.next:]...), e.ring[:e.next]...)
-}
+func (r *Router) Events() []Event { return r.events.All() }

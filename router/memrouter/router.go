@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/ring"
 	"github.com/joinery/faas/router"
 )
 
@@ -20,7 +21,7 @@ type Router struct {
 	waiters sync.Pool // *waiter
 	cfg     Config
 	log     *slog.Logger
-	events  events
+	events  *ring.Ring[Event]
 	made    time.Time
 
 	ctx    context.Context // of starts and stops; ends when Shutdown is out of time
@@ -45,7 +46,7 @@ func New(c Config) (*Router, error) {
 		return nil, err
 	}
 	r := &Router{
-		routes: newRoutes(), made: time.Now(), cfg: c, log: c.Logger, events: events{size: c.Events},
+		routes: newRoutes(), made: time.Now(), cfg: c, log: c.Logger, events: ring.New[Event](c.Events),
 		fns: map[faas.Ref]*function{}, halt: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	r.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
