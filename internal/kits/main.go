@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 const prefix = "TestConformance"
@@ -98,7 +99,7 @@ func tally(ended map[string]map[string]string) map[position]result {
 				continue
 			}
 			top, _, _ := strings.Cut(test, "/")
-			name := strings.ToLower(strings.TrimPrefix(top, prefix))
+			name := words(strings.TrimPrefix(top, prefix))
 			if name == "" {
 				name = "direct"
 			}
@@ -116,4 +117,16 @@ func tally(ended map[string]map[string]string) map[position]result {
 		}
 	}
 	return results
+}
+
+// words turns "OfProcesses" into "of processes".
+func words(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }

@@ -14,11 +14,11 @@ func TestTallyCountsInnermostSubtests(t *testing.T) {
 			"TestConformance/publish/first": "pass",
 			"TestConformance/publish/again": "fail",
 			"TestConformance/durability":    "skip",
-			"TestConformanceWrapped":        "pass",
+			"TestConformanceInVirtualTime":  "pass",
 		},
 	})
 	require.Equal(t, map[position]result{
-		{"registry/memregistry", "direct"}:  {passed: 1, skipped: 1, failed: 1},
-		{"registry/memregistry", "wrapped"}: {passed: 1},
+		{"registry/memregistry", "direct"}:          {passed: 1, skipped: 1, failed: 1},
+		{"registry/memregistry", "in virtual time"}: {passed: 1},
 	}, got)
 }

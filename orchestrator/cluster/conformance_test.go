@@ -136,7 +136,7 @@ func behave(_ testing.TB, b orchestratortest.Behaviour) orchestrator.Workload {
 	return w
 }
 
-func TestManagerConformance(t *testing.T) {
+func TestConformanceManager(t *testing.T) {
 	runManager(t, &layer{drivers: func(tb testing.TB) driver.Driver { return mortal.New(memDriver(tb)) }})
 }
 
@@ -148,11 +148,11 @@ func runManager(t *testing.T, l *layer) {
 	orchestratortest.RunManager(t, orchestratortest.ManagerHarness{Open: l.open, Workload: behave, Call: l.callHandler, Nodes: true, Backoff: true})
 }
 
-func TestAgentConformance(t *testing.T) {
+func TestConformanceAgent(t *testing.T) {
 	orchestratortest.RunAgent(t, agentHarness(false, direct))
 }
 
-func TestAgentConformanceInVirtualTime(t *testing.T) {
+func TestConformanceAgentInVirtualTime(t *testing.T) {
 	orchestratortest.RunAgent(t, agentHarness(true, direct))
 }
 

@@ -86,7 +86,7 @@ func process(tb testing.TB, b orchestratortest.Behaviour) orchestrator.Workload 
 	return w
 }
 
-func TestManagerConformanceWithProcesses(t *testing.T) {
+func TestConformanceManagerWithProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts some hundred processes")
 	}
