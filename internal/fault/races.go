@@ -75,7 +75,7 @@ func disconnect() ([]Figure, error) {
 		return nil, err
 	}
 	defer stop()
-	const rounds = 2000
+	const rounds = 10_000
 	goroutines, files := 0, 0
 	var worst time.Duration
 	for i := range rounds {
@@ -118,7 +118,7 @@ func settled(value func() int, goal int) int {
 
 // shutdown takes platforms down under load: what was accepted must be answered.
 func shutdown() ([]Figure, error) {
-	const rounds, callers = 30, 8
+	const rounds, callers = 100, 8
 	var aborted atomic.Int64
 	var answered, refused atomic.Int64
 	var slowest time.Duration
