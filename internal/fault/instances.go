@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -216,6 +219,79 @@ func hungInstance() ([]Figure, error) {
 		{Name: "hung-instance-calls", Value: float64(early.Load() + after.Load()), Unit: "calls"},
 		{Name: "hung-instance-success-after-3s", Value: 100 * (1 - float64(failed.Load())/float64(max(after.Load(), 1))), Unit: "%", Op: ">=", Bound: 99.9},
 	}, nil
+}
+
+// slowInstance makes one of four instances answer 2 s late and measures which calls it gets
+// and what the others do. Short times with and without it take turns, since other work
+// on the machine shows in so short answers.
+func slowInstance() ([]Figure, error) {
+	const rounds, perSecond, turn, late = 10, 1000, time.Second, 2 * time.Second
+	w, err := newWorld(faas.Spec{Concurrency: 100, Scale: faas.Scale{Min: 4, Max: 4}})
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	if err := w.Router.Scale(context.Background(), w.fn, 4, "fault"); err != nil {
+		return nil, err
+	}
+	if err := w.waitReady(4); err != nil {
+		return nil, err
+	}
+	w.offer(perSecond, turn) // connections are made
+	query := fmt.Sprintf("ms=%d&for=%d", late.Milliseconds(), turn.Milliseconds())
+	var before, after []time.Duration
+	slow, failed := 0, 0
+	for range rounds {
+		byPid, lost := w.offer(perSecond, turn)
+		before, failed = append(before, together(byPid)...), failed+lost
+		_, body, err := w.get("/slow", query, 20*time.Second)
+		if err != nil {
+			return nil, err
+		}
+		byPid, lost = w.offer(perSecond, turn)
+		slow, failed = slow+len(byPid[string(body)]), failed+lost
+		delete(byPid, string(body))
+		after = append(after, together(byPid)...)
+	}
+	calls := slow + len(after)
+	return []Figure{
+		{Name: "slow-instance-calls", Value: float64(calls), Unit: "calls"},
+		{Name: "slow-instance-failed", Value: float64(failed), Unit: "calls", Op: "==", Bound: 0},
+		{Name: "slow-instance-share", Value: 100 * float64(slow) / float64(max(calls, 1)), Unit: "%", Op: "<=", Bound: 5},
+		{Name: "slow-instance-p99-before", Value: p99(before), Unit: "ms"},
+		{Name: "slow-instance-p99-others", Value: p99(after), Unit: "ms"},
+		{Name: "slow-instance-p99-ratio", Value: p99(after) / p99(before), Unit: "x", Op: "<=", Bound: 1.1},
+	}, nil
+}
+
+func together(byPid map[string][]time.Duration) []time.Duration {
+	return slices.Concat(slices.Collect(maps.Values(byPid))...)
+}
+
+// offer makes calls at that rate, whatever becomes of those before, and returns how
+// long they took by the process that answered, and how many were not answered.
+func (w *world) offer(perSecond int, d time.Duration) (byPid map[string][]time.Duration, failed int) {
+	byPid = map[string][]time.Duration{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	tick := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer tick.Stop()
+	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
+		wg.Go(func() {
+			began := time.Now()
+			status, body, err := w.get("/pid", "", 20*time.Second)
+			took := time.Since(began)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil || status != http.StatusOK {
+				failed++
+				return
+			}
+			byPid[string(body)] = append(byPid[string(body)], took)
+		})
+	}
+	wg.Wait()
+	return byPid, failed
 }
 
 // waitReady waits until n instances take requests.

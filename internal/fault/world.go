@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,6 +129,39 @@ func residentMB() float64 {
 	}
 	pages, _ := strconv.ParseFloat(f[1], 64)
 	return pages * float64(os.Getpagesize()) / (1 << 20)
+}
+
+// residentGrown is how many MiB the resident memory grows at most while f runs.
+func residentGrown(f func()) float64 {
+	debug.FreeOSMemory()
+	before := residentMB()
+	ended := make(chan struct{})
+	most := make(chan float64)
+	go func() {
+		peak, tick := before, time.NewTicker(2*time.Millisecond)
+		defer tick.Stop()
+		for {
+			peak = max(peak, residentMB())
+			select {
+			case <-tick.C:
+			case <-ended:
+				most <- peak
+				return
+			}
+		}
+	}()
+	f()
+	close(ended)
+	return <-most - before
+}
+
+// p99 is the 99th percentile in milliseconds: as many values are greater as one in a hundred.
+func p99(v []time.Duration) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	return float64(s[len(s)*99/100]) / float64(time.Millisecond)
 }
 
 // count is 1 for true.

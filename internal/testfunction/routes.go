@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,7 @@ import (
 //	/echo                     the body and its content type back; any other path too
 //	/env /cwd /pid            environment as a JSON object; working directory; process id
 //	/sleep?ms=                answers after a while, or when the caller goes away
+//	/slow?ms=&for=            answers its process id, and for so many ms every request so much later
 //	/burn?ms=                 keeps one CPU busy
 //	/alloc?mb=                takes memory and keeps it
 //	/open?n=                  holds n files open; answers how many it got
@@ -38,12 +40,15 @@ func routes() http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"/": echo, "/echo": echo, "/env": env, "/cwd": cwd, "/pid": pid,
-		"/sleep": sleep, "/burn": burn, "/alloc": alloc, "/open": open, "/write": write,
+		"/sleep": sleep, "/slow": slow, "/burn": burn, "/alloc": alloc, "/open": open, "/write": write,
 		"/stream": stream, "/headers": headers, "/log": logLine, "/flood": flood,
 		"/exit": exit, "/crash": crash, "/die-mid-response": dieMidResponse, "/garbage": garbage,
 		"/fork-bomb": forkBomb, "/daemon": daemon,
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if path != "/slow" {
+				pause(r, time.Duration(slowness.Load()))
+			}
 			if err := h(w, r); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 			}
@@ -92,12 +97,29 @@ func pid(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func sleep(w http.ResponseWriter, r *http.Request) error {
-	select {
-	case <-time.After(ms(r, 1000)):
-	case <-r.Context().Done():
-	}
+	pause(r, ms(r, 1000))
 	_, err := io.WriteString(w, "slept")
 	return err
+}
+
+// pause waits for d, or until the caller goes away.
+func pause(r *http.Request, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-r.Context().Done():
+	}
+}
+
+// slowness is what /slow asked for, as a time.Duration.
+var slowness atomic.Int64
+
+func slow(w http.ResponseWriter, r *http.Request) error {
+	slowness.Store(int64(ms(r, 1000)))
+	time.AfterFunc(time.Duration(query(r, "for", 1000))*time.Millisecond, func() { slowness.Store(0) })
+	return pid(w, r)
 }
 
 func burn(w http.ResponseWriter, r *http.Request) error {
