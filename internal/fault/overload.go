@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,34 @@ const (
 	offered    = 2 * queueBound
 )
 
-// queueFull offers twice what the queue holds to a function that is busy.
+// queueFull offers twice what the queue holds to a function that is busy: exactly what it
+// holds is answered later, the rest is refused at once and told when to come again. Of the rounds the
+// median p99 counts: a caller that other work takes the processor from stands behind all others.
 func queueFull() ([]Figure, error) {
+	const rounds = 5
+	exact, other := 0.0, 0
+	var late []float64
+	grown := 0.0
+	for range rounds {
+		o, err := queueRound()
+		if err != nil {
+			return nil, err
+		}
+		exact += count(o.answered == queueBound && len(o.refusals) == offered-queueBound)
+		other += o.other
+		late, grown = append(late, p99(o.refusals)), max(grown, o.grown)
+	}
+	return []Figure{
+		{Name: "queue-full-exact", Value: exact, Unit: "rounds", Op: "==", Bound: rounds},
+		{Name: "queue-full-other-errors", Value: float64(other), Unit: "calls", Op: "==", Bound: 0},
+		{Name: "queue-full-refusal-p99", Value: median(late), Unit: "ms", Op: "<=", Bound: 10},
+		{Name: "queue-full-refusal-p99-worst", Value: slices.Max(late), Unit: "ms"},
+		{Name: "queue-full-memory-grown", Value: grown, Unit: "MB", Op: "<=", Bound: 100},
+	}, nil
+}
+
+// queueRound fills the queue of a platform of its own.
+func queueRound() (o outcome, err error) {
 	goOn := make(chan struct{})
 	p, err := platform.Start(platform.Config{
 		Router: memrouter.Config{QueueDepth: queueBound},
@@ -31,35 +58,27 @@ func queueFull() ([]Figure, error) {
 		},
 	})
 	if err != nil {
-		return nil, err
+		return o, err
 	}
+	defer p.Close()
+	letGo := sync.OnceFunc(func() { close(goOn) })
+	defer letGo()
 	ref, err := p.Publish("busy", faas.Spec{Contract: faas.ContractHandler, Command: []string{"busy"},
 		Concurrency: 1, Timeout: time.Minute, Scale: faas.Scale{Max: 1}})
 	if err != nil {
-		return nil, errors.Join(err, p.Close())
+		return o, err
 	}
 	w := &world{p, ref}
-	defer w.Close()
 	first := make(chan error, 1)
 	go func() {
 		_, err := p.Router.Invoke(context.Background(), &faas.Request{Function: ref})
 		first <- err
 	}()
 	if err := w.waitInFlight(1); err != nil {
-		close(goOn)
-		return nil, err
+		return o, err
 	}
-	o := w.overflow(func() { close(goOn) })
-	if err := <-first; err != nil {
-		return nil, err
-	}
-	return []Figure{
-		{Name: "queue-full-answered", Value: float64(o.answered), Unit: "calls", Op: "==", Bound: queueBound},
-		{Name: "queue-full-refused", Value: float64(len(o.refusals)), Unit: "calls", Op: "==", Bound: offered - queueBound},
-		{Name: "queue-full-other-errors", Value: float64(o.other), Unit: "calls", Op: "==", Bound: 0},
-		{Name: "queue-full-refusal-p99", Value: p99(o.refusals), Unit: "ms", Op: "<=", Bound: 10},
-		{Name: "queue-full-memory-grown", Value: o.grown, Unit: "MB", Op: "<=", Bound: 100},
-	}, nil
+	o = w.overflow(letGo)
+	return o, <-first
 }
 
 // outcome is what became of the calls of queueFull.

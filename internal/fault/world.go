@@ -164,6 +164,11 @@ func p99(v []time.Duration) float64 {
 	return float64(s[len(s)*99/100]) / float64(time.Millisecond)
 }
 
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
+
 // count is 1 for true.
 func count(b bool) float64 {
 	if b {
