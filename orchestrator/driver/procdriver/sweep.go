@@ -56,7 +56,10 @@ func (s *sweep) pass() (found int) {
 		switch {
 		case p.pid == s.root:
 		case p.zombie && adopted:
-			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
+			// Its first thread may be a zombie while others of it still end: not to be had yet.
+			if got, err := unix.Wait4(p.pid, nil, unix.WNOHANG, nil); got == 0 && err == nil && mine[p.pid] {
+				found++
+			}
 		case mine[p.pid]:
 			found++
 			if !p.zombie {
