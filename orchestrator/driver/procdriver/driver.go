@@ -425,7 +425,7 @@ func isSubreaper() bool {
 
 // ownUmask reads the umask without changing it; -1 if it cannot.
 func ownUmask() int {
-	f, err := os.Open("/proc/self/status")
+	f, err := os.Open("/proc/thread-self/status") // the first thread may have been given one of its own
 	if err != nil {
 		return -1
 	}
