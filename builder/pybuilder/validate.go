@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 const (
@@ -105,9 +106,9 @@ func (b *Builder) checkLock(src fs.FS, lock []byte) (errs []error) {
 		exact, hashed := pin(line)
 		switch {
 		case !exact:
-			fault("%q is not an exactly pinned package, name==version", clip(line))
+			fault("%q is not an exactly pinned package, name==version", clip.Text(line))
 		case !hashed && !vendored && b.index != "":
-			fault("%q has no --hash; packages from an index need one", clip(line))
+			fault("%q has no --hash; packages from an index need one", clip.Text(line))
 		}
 	}
 	if len(found) > 0 && !vendored && b.index == "" {
@@ -142,11 +143,4 @@ func requirements(lock []byte) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
-}
-
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
 }

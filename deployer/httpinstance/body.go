@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 // maxChunkLine is the longest chunk-size line, extensions included.
@@ -104,7 +105,7 @@ func (b *body) nextChunk() error {
 			return err
 		}
 		if len(end) > 0 {
-			return fmt.Errorf("a chunk is longer than its size: %q", clip(string(end)))
+			return fmt.Errorf("a chunk is longer than its size: %q", clip.Text(string(end)))
 		}
 	}
 	line, err := b.x.line()
@@ -134,7 +135,7 @@ func parseChunkSize(line []byte) (n int64, err error) {
 	}
 	rest := line[digits:]
 	if digits == 0 || digits > 15 || len(line) > maxChunkLine || (len(rest) > 0 && rest[0] != ';' && rest[0] != ' ' && rest[0] != '\t') {
-		return 0, fmt.Errorf("chunk size line %q is not valid", clip(string(line)))
+		return 0, fmt.Errorf("chunk size line %q is not valid", clip.Text(string(line)))
 	}
 	return n, nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 var (
@@ -140,7 +141,7 @@ func (x *exchange) readHead() (string, error) {
 	for {
 		b := x.buf[x.r:x.w]
 		if n := min(len(b), len(start)); string(b[:n]) != start[:n] {
-			return "", fmt.Errorf("the response does not start with %s: %q", start, clip(string(b)))
+			return "", fmt.Errorf("the response does not start with %s: %q", start, clip.Text(string(b)))
 		}
 		for {
 			i := bytes.IndexByte(b[seen:], '\n')
@@ -150,7 +151,7 @@ func (x *exchange) readHead() (string, error) {
 			}
 			end := seen + i
 			if end == line || b[end-1] != '\r' {
-				return "", fmt.Errorf("a line of the head does not end with CR LF: %q", clip(string(b[line:end+1])))
+				return "", fmt.Errorf("a line of the head does not end with CR LF: %q", clip.Text(string(b[line:end+1])))
 			}
 			seen = end + 1
 			if end-1 == line {
@@ -200,7 +201,7 @@ func (x *exchange) line() ([]byte, error) {
 		if i := bytes.IndexByte(b[seen:], '\n'); i >= 0 {
 			end := seen + i
 			if end == 0 || b[end-1] != '\r' || bytes.IndexByte(b[:end-1], '\r') >= 0 {
-				return nil, fmt.Errorf("a line of the chunked body does not end with CR LF: %q", clip(string(b[:end])))
+				return nil, fmt.Errorf("a line of the chunked body does not end with CR LF: %q", clip.Text(string(b[:end])))
 			}
 			x.r += end + 1
 			return b[:end-1], nil

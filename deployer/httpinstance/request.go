@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 	"github.com/joinery/faas/internal/httpfield"
 )
 
@@ -20,17 +21,17 @@ func (in *instance) appendHead(ctx context.Context, b []byte, req *faas.Request)
 		method = http.MethodPost
 	}
 	if !httpfield.ValidToken(method) || method == http.MethodConnect {
-		return nil, in.errorf(faas.ErrInvalidArgument, "method %q cannot be forwarded", clip(method))
+		return nil, in.errorf(faas.ErrInvalidArgument, "method %q cannot be forwarded", clip.Text(method))
 	}
 	path := req.Path
 	if path == "" {
 		path = "/"
 	}
 	if path[0] != '/' || !validTarget(path, true) {
-		return nil, in.errorf(faas.ErrInvalidArgument, "path %q does not start with '/' or has a byte that must be percent-encoded", clip(path))
+		return nil, in.errorf(faas.ErrInvalidArgument, "path %q does not start with '/' or has a byte that must be percent-encoded", clip.Text(path))
 	}
 	if !validTarget(req.Query, false) {
-		return nil, in.errorf(faas.ErrInvalidArgument, "query %q has a byte that must be percent-encoded", clip(req.Query))
+		return nil, in.errorf(faas.ErrInvalidArgument, "query %q has a byte that must be percent-encoded", clip.Text(req.Query))
 	}
 	b = append(b, method...)
 	b = append(b, ' ')
@@ -49,7 +50,7 @@ func (in *instance) appendHead(ctx context.Context, b []byte, req *faas.Request)
 	}
 	if req.ID != "" {
 		if !httpfield.ValidValue(req.ID) {
-			return nil, in.errorf(faas.ErrInvalidArgument, "request id %q has a control byte", clip(req.ID))
+			return nil, in.errorf(faas.ErrInvalidArgument, "request id %q has a control byte", clip.Text(req.ID))
 		}
 		b = append(b, httpfield.RequestID+": "...)
 		b = append(b, req.ID...)
@@ -83,7 +84,7 @@ func (in *instance) appendFields(b []byte, h http.Header) ([]byte, error) {
 			continue
 		}
 		if !httpfield.ValidToken(k) {
-			return nil, in.errorf(faas.ErrInvalidArgument, "header name %q is not a token", clip(k))
+			return nil, in.errorf(faas.ErrInvalidArgument, "header name %q is not a token", clip.Text(k))
 		}
 		for _, v := range values {
 			if !httpfield.ValidValue(v) {
@@ -125,12 +126,4 @@ func validTarget(s string, path bool) bool {
 		}
 	}
 	return true
-}
-
-// clip keeps hostile input from filling an error message.
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
 }

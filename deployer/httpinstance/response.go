@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 	"github.com/joinery/faas/internal/httpfield"
 )
 
@@ -71,11 +72,11 @@ func endsHere(name string) bool { return httpfield.HopByHop(name) || httpfield.I
 func cutLine(s string) (line, rest string, err error) {
 	i := strings.IndexByte(s, '\n')
 	if i < 1 || s[i-1] != '\r' {
-		return "", "", fmt.Errorf("a line of the head does not end with CR LF: %q", clip(s))
+		return "", "", fmt.Errorf("a line of the head does not end with CR LF: %q", clip.Text(s))
 	}
 	line = s[:i-1]
 	if strings.IndexByte(line, '\r') >= 0 {
-		return "", "", fmt.Errorf("a line of the head has a bare CR: %q", clip(line))
+		return "", "", fmt.Errorf("a line of the head has a bare CR: %q", clip.Text(line))
 	}
 	return line, s[i+1:], nil
 }
@@ -92,7 +93,7 @@ func (r *reply) parseStatus(line string) (minor int, err error) {
 		}
 	}
 	if !ok || r.Status < 100 || r.Status > 599 {
-		return 0, fmt.Errorf("status line %q is not HTTP/1.x with a status of 100 to 599", clip(line))
+		return 0, fmt.Errorf("status line %q is not HTTP/1.x with a status of 100 to 599", clip.Text(line))
 	}
 	return int(line[7] - '0'), nil
 }
@@ -132,11 +133,11 @@ func (r *reply) parseFields(s string) (http.Header, error) {
 func parseField(line string) (k, v string, err error) {
 	k, v, ok := strings.Cut(line, ":")
 	if !ok || !httpfield.ValidToken(k) {
-		return "", "", fmt.Errorf("header line %q has no valid name", clip(line))
+		return "", "", fmt.Errorf("header line %q has no valid name", clip.Text(line))
 	}
 	v = strings.Trim(v, " \t")
 	if !httpfield.ValidValue(v) {
-		return "", "", fmt.Errorf("header %s has a control byte in its value", clip(k))
+		return "", "", fmt.Errorf("header %s has a control byte in its value", clip.Text(k))
 	}
 	return textproto.CanonicalMIMEHeaderKey(k), v, nil
 }
@@ -152,7 +153,7 @@ func (r *reply) frame(h http.Header, minor int, head bool) error {
 		case minor == 0:
 			return fmt.Errorf("an HTTP/1.0 response has a Transfer-Encoding")
 		case len(te) != 1 || !strings.EqualFold(te[0], "chunked"):
-			return fmt.Errorf("transfer encoding %q is not chunked", clip(strings.Join(te, ", ")))
+			return fmt.Errorf("transfer encoding %q is not chunked", clip.Text(strings.Join(te, ", ")))
 		}
 	}
 	r.length = -1
@@ -190,12 +191,12 @@ func parseLength(cl []string) (int64, error) {
 	}
 	for i := 0; i < len(cl[0]); i++ {
 		if c := cl[0][i]; c < '0' || c > '9' {
-			return 0, fmt.Errorf("Content-Length %q is not a number", clip(cl[0]))
+			return 0, fmt.Errorf("Content-Length %q is not a number", clip.Text(cl[0]))
 		}
 	}
 	n, err := strconv.ParseInt(cl[0], 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("Content-Length %q is not a number of bytes", clip(cl[0]))
+		return 0, fmt.Errorf("Content-Length %q is not a number of bytes", clip.Text(cl[0]))
 	}
 	return n, nil
 }

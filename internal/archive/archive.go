@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 // Limits bound what an archive may become. A zero field means its default.
@@ -59,15 +60,7 @@ func (l Limits) withDefaults() Limits {
 
 // refuse is the error for an entry that breaks a rule.
 func refuse(entry, format string, args ...any) error {
-	return faas.Errorf("archive", "check", clip(entry), faas.ErrInvalidArgument, format, args...)
-}
-
-// clip keeps hostile names from filling an error message.
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
+	return faas.Errorf("archive", "check", clip.Text(entry), faas.ErrInvalidArgument, format, args...)
 }
 
 // writeError classes an error of the file system.
@@ -76,7 +69,7 @@ func writeError(entry string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		class = faas.ErrExhausted
 	}
-	return faas.Errorf("archive", "write", clip(entry), class, "%w", err)
+	return faas.Errorf("archive", "write", clip.Text(entry), class, "%w", err)
 }
 
 // input is the archive's stream: it counts, ends with ctx, and remembers the reader's own
@@ -113,7 +106,7 @@ func (in *input) fault(entry string, err error) error {
 	var e *faas.Error
 	if errors.As(err, &e) {
 		if e.Key == "" {
-			e.Key = clip(entry)
+			e.Key = clip.Text(entry)
 		}
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 // PackTar writes the content of dir as a plain tar that depends on names, content, links and
@@ -28,7 +29,7 @@ func PackTar(ctx context.Context, w io.Writer, dir string) error {
 		case ctx.Err() != nil:
 			return faas.ContextError(ctx, "archive", "pack", "")
 		case err != nil:
-			return faas.Errorf("archive", "pack", clip(name), faas.ErrInternal, "%w", err)
+			return faas.Errorf("archive", "pack", clip.Text(name), faas.ErrInternal, "%w", err)
 		case name == ".":
 			return nil
 		}
@@ -86,7 +87,7 @@ func (t *rules) packEntry(ctx context.Context, tw *tar.Writer, root *os.Root, na
 	}
 	n, err := io.Copy(tw, io.LimitReader(&input{ctx: ctx, r: f}, info.Size()))
 	if err == nil && n != info.Size() {
-		return faas.Errorf("archive", "pack", clip(name), faas.ErrConflict, "the file changed while it was read")
+		return faas.Errorf("archive", "pack", clip.Text(name), faas.ErrConflict, "the file changed while it was read")
 	}
 	return packError(name, err)
 }
@@ -95,5 +96,5 @@ func packError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return faas.Errorf("archive", "pack", clip(name), faas.Class(err), "%w", err)
+	return faas.Errorf("archive", "pack", clip.Text(name), faas.Class(err), "%w", err)
 }

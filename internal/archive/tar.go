@@ -6,6 +6,8 @@ import (
 	"context"
 	"io"
 	"strings"
+
+	"github.com/joinery/faas/internal/clip"
 )
 
 // maxPadding bounds the zeros after the end of a tar; tools pad to their record size.
@@ -98,7 +100,7 @@ func (t *tree) tarEntry(h *tar.Header, body io.Reader) error {
 	case tar.TypeXGlobalHeader:
 		for k := range h.PAXRecords {
 			if k != "comment" { // what git archive writes
-				return refuse(h.Name, "sets the attribute %q for all entries", clip(k))
+				return refuse(h.Name, "sets the attribute %q for all entries", clip.Text(k))
 			}
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 // Bounds of a name, in bytes.
@@ -64,9 +65,9 @@ func (t *rules) add(name string, k kind) (string, error) {
 		parent := clean[:i]
 		switch t.kinds[parent] {
 		case file:
-			return "", refuse(name, "is below %q, which is a file", clip(parent))
+			return "", refuse(name, "is below %q, which is a file", clip.Text(parent))
 		case link:
-			return "", refuse(name, "is written through the symbolic link %q", clip(parent))
+			return "", refuse(name, "is written through the symbolic link %q", clip.Text(parent))
 		case 0:
 			if err := t.fold(name, parent); err != nil {
 				return "", err
@@ -90,7 +91,7 @@ func (t *rules) add(name string, k kind) (string, error) {
 func (t *rules) fold(entry, name string) error {
 	key := strings.ToLower(strings.ToUpper(name))
 	if other, ok := t.folded[key]; ok && other != name {
-		return refuse(entry, "differs from %q only in upper and lower case", clip(other))
+		return refuse(entry, "differs from %q only in upper and lower case", clip.Text(other))
 	}
 	t.folded[key] = name
 	return nil
@@ -145,7 +146,7 @@ func cleanName(name string) (string, error) {
 func checkLink(name, target string) error {
 	if target == "" || len(target) > maxName || target[0] == '/' || strings.ContainsAny(target, "\\\x00") ||
 		len(target) >= 2 && target[1] == ':' || !utf8.ValidString(target) {
-		return refuse(name, "is a symbolic link to %q, which is not a relative path", clip(target))
+		return refuse(name, "is a symbolic link to %q, which is not a relative path", clip.Text(target))
 	}
 	depth, descending := strings.Count(name, "/"), false
 	for e := range strings.SplitSeq(target, "/") {
@@ -153,7 +154,7 @@ func checkLink(name, target string) error {
 		case "", ".":
 		case "..":
 			if depth--; depth < 0 || descending {
-				return refuse(name, "is a symbolic link that leads out of the archive: %q", clip(target))
+				return refuse(name, "is a symbolic link that leads out of the archive: %q", clip.Text(target))
 			}
 		default:
 			descending = true

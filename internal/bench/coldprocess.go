@@ -84,15 +84,7 @@ func coldCall(p *platform.Platform, ref faas.Ref) (time.Duration, *faas.Timing, 
 	if !timing.Cold() {
 		return 0, nil, fmt.Errorf("the call was not cold: %s", timing.AppendServerTiming(nil))
 	}
-	return took, timing, scaleToZero(ctx, p, ref)
-}
-
-// scaleToZero takes every instance of the function away and waits until they are gone.
-func scaleToZero(ctx context.Context, p *platform.Platform, ref faas.Ref) error {
-	if err := p.Router.Scale(ctx, ref, 0, "bench"); err != nil {
-		return err
-	}
-	return p.WaitForNoWorkload(ctx)
+	return took, timing, p.ScaleToZero(ctx, ref)
 }
 
 // bareStart starts the program with an inherited unix listener and makes one request.

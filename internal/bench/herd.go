@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/figure"
 	"github.com/joinery/faas/internal/platform"
 	"github.com/joinery/faas/internal/testfunction/testbin"
 )
@@ -69,7 +67,7 @@ func herd() ([]Figure, error) {
 			Figure{Name: name + "-lost", Value: float64(lost.Load()), Unit: "calls", Op: "==", Bound: 0},
 			Figure{Name: name + "-took", Value: took.Seconds(), Unit: "s"})
 		ctx, done := context.WithTimeout(context.Background(), 20*time.Second)
-		err = scaleToZero(ctx, p, ref)
+		err = p.ScaleToZero(ctx, ref)
 		done()
 		if err != nil {
 			return figures, err
@@ -189,7 +187,7 @@ func idle() ([]Figure, error) {
 	cpu, wall := processCPU(), time.Now()
 	time.Sleep(10 * time.Second)
 	share := (processCPU() - cpu).Seconds() / time.Since(wall).Seconds() * 100
-	memory := residentMB()
+	memory := figure.ResidentMB()
 
 	// The same call on a platform that has no other function, in turn.
 	alone, warmAlone, err := hotPlatform(handlers, spec)
@@ -247,16 +245,4 @@ func processCPU() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// residentMB is this process's resident memory.
-func residentMB() float64 {
-	status, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
-			return kb / 1024
-		}
-	}
-	return 0
 }

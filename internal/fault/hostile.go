@@ -120,16 +120,22 @@ func hostileHTTP() ([]Figure, error) {
 	}, nil
 }
 
+// dialRaw connects for one exchange of at most 5 s.
+func dialRaw(addr string) (net.Conn, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Now().Add(5 * time.Second))
+}
+
 // rawStatus sends bytes and returns the status of the answer; 0 when there is none.
 func rawStatus(addr, raw string) (int, error) {
-	conn, err := net.Dial("tcp", addr)
+	conn, err := dialRaw(addr)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return 0, err
-	}
 	go io.WriteString(conn, raw)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -141,14 +147,11 @@ func rawStatus(addr, raw string) (int, error) {
 
 // responses sends bytes and counts the answers until the connection is closed.
 func responses(addr, raw string) (int, error) {
-	conn, err := net.Dial("tcp", addr)
+	conn, err := dialRaw(addr)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return 0, err
-	}
 	if _, err := io.WriteString(conn, raw); err != nil {
 		return 0, err
 	}

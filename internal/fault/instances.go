@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/router"
 )
 
 // instanceKill kills the only instance while calls are in flight, again and again.
@@ -71,14 +72,24 @@ func instanceKill() ([]Figure, error) {
 
 // waitInFlight waits until n calls are being handled.
 func (w *world) waitInFlight(n int) error {
+	return w.waitLoad("the calls are not in flight", func(l router.Load) bool { return l.InFlight >= n })
+}
+
+// waitReady waits until n instances take requests.
+func (w *world) waitReady(n int) error {
+	return w.waitLoad("the instances are not ready", func(l router.Load) bool { return l.Ready >= n })
+}
+
+// waitLoad waits until a function's load is as wanted.
+func (w *world) waitLoad(otherwise string, wanted func(router.Load) bool) error {
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		for load := range w.Router.Loads() {
-			if load.InFlight >= n {
+			if wanted(load) {
 				return nil
 			}
 		}
 		if time.Now().After(deadline) {
-			return errors.New("the calls are not in flight after 20 s")
+			return errors.New(otherwise + " after 20 s")
 		}
 	}
 }
@@ -292,18 +303,4 @@ func (w *world) offer(perSecond int, d time.Duration) (byPid map[string][]time.D
 	}
 	wg.Wait()
 	return byPid, failed
-}
-
-// waitReady waits until n instances take requests.
-func (w *world) waitReady(n int) error {
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		for load := range w.Router.Loads() {
-			if load.Ready >= n {
-				return nil
-			}
-		}
-		if time.Now().After(deadline) {
-			return errors.New("the instances are not ready after 20 s")
-		}
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/figure"
 	"github.com/joinery/faas/router/memrouter"
 )
 
@@ -112,7 +113,7 @@ func outOfMemory() ([]Figure, error) {
 	if _, err := w.pid(); err != nil {
 		return nil, err
 	}
-	before := residentMB()
+	before := figure.ResidentMB()
 	const rounds = 5
 	var told, recovered float64
 	var worst time.Duration
@@ -126,7 +127,7 @@ func outOfMemory() ([]Figure, error) {
 	return []Figure{
 		{Name: "out-of-memory-told", Value: told, Unit: "calls", Op: "==", Bound: rounds},
 		{Name: "out-of-memory-told-after", Value: worst.Seconds(), Unit: "s", Op: "<=", Bound: 2},
-		{Name: "out-of-memory-host-grown", Value: residentMB() - before, Unit: "MB", Op: "<=", Bound: 20},
+		{Name: "out-of-memory-host-grown", Value: figure.ResidentMB() - before, Unit: "MB", Op: "<=", Bound: 20},
 		{Name: "out-of-memory-recovered", Value: recovered, Unit: "rounds", Op: "==", Bound: rounds},
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/figure"
 	"github.com/joinery/faas/internal/platform"
 	"github.com/joinery/faas/internal/testfunction/testbin"
 )
@@ -74,10 +75,7 @@ func (w *world) healthy() float64 {
 func (w *world) scaleToZero() error {
 	ctx, done := context.WithTimeout(context.Background(), 30*time.Second)
 	defer done()
-	if err := w.Router.Scale(ctx, w.fn, 0, "fault"); err != nil {
-		return err
-	}
-	return w.WaitForNoWorkload(ctx)
+	return w.ScaleToZero(ctx, w.fn)
 }
 
 // leftovers are the figures that nothing is left: no process of an instance, no
@@ -120,28 +118,17 @@ func processesUnder(dir string) (processes, zombies int) {
 	return processes, zombies
 }
 
-// residentMB is this process's resident memory in MiB.
-func residentMB() float64 {
-	statm, _ := os.ReadFile("/proc/self/statm")
-	f := strings.Fields(string(statm))
-	if len(f) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseFloat(f[1], 64)
-	return pages * float64(os.Getpagesize()) / (1 << 20)
-}
-
 // residentGrown is how many MiB the resident memory grows at most while f runs.
 func residentGrown(f func()) float64 {
 	debug.FreeOSMemory()
-	before := residentMB()
+	before := figure.ResidentMB()
 	ended := make(chan struct{})
 	most := make(chan float64)
 	go func() {
 		peak, tick := before, time.NewTicker(2*time.Millisecond)
 		defer tick.Stop()
 		for {
-			peak = max(peak, residentMB())
+			peak = max(peak, figure.ResidentMB())
 			select {
 			case <-tick.C:
 			case <-ended:

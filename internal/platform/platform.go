@@ -132,6 +132,15 @@ func (p *Platform) PublishProgram(name, program string, args []string, spec faas
 	return p.Publish(name, spec)
 }
 
+// ScaleToZero takes every instance of the function away and waits until the resource
+// manager knows no workload any more.
+func (p *Platform) ScaleToZero(ctx context.Context, ref faas.Ref) error {
+	if err := p.Router.Scale(ctx, ref, 0, "measurement"); err != nil {
+		return err
+	}
+	return p.WaitForNoWorkload(ctx)
+}
+
 // WaitForNoWorkload waits until the resource manager knows no workload any more.
 func (p *Platform) WaitForNoWorkload(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/clip"
 )
 
 const component = "driver"
@@ -32,7 +33,7 @@ func (t *Task) Validate() error {
 	}
 	for k, v := range t.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.IndexByte(v, 0) >= 0 {
-			bad("env", "%q: a name is not empty and has no '=', and neither name nor value has a NUL byte", clip(k))
+			bad("env", "%q: a name is not empty and has no '=', and neither name nor value has a NUL byte", clip.Text(k))
 		}
 	}
 	if t.Isolation < faas.IsolationNone || t.Isolation > faas.IsolationVM {
@@ -74,12 +75,4 @@ func (i *Info) Accepts(t *Task) error {
 		return lacks("cannot apply limits.%s here", limit)
 	}
 	return nil
-}
-
-func clip(s string) string {
-	const most = 80
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
