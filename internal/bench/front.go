@@ -76,12 +76,12 @@ func front() ([]Figure, error) {
 				continue // warm-up
 			}
 			c := fmt.Sprintf("c%d", conns)
-			rate[c] = append(rate[c], got[roleFront].rate/got[roleReverseProxy].rate)
-			latency[c] = append(latency[c], float64(got[roleFront].p50)/float64(got[roleReverseProxy].p50))
-			rate[roleFront+c] = append(rate[roleFront+c], got[roleFront].rate)
-			latency[roleFront+c] = append(latency[roleFront+c], float64(got[roleFront].p50.Microseconds()))
+			rate[c] = append(rate[c], got[roleFront].Rate/got[roleReverseProxy].Rate)
+			latency[c] = append(latency[c], float64(got[roleFront].P50)/float64(got[roleReverseProxy].P50))
+			rate[roleFront+c] = append(rate[roleFront+c], got[roleFront].Rate)
+			latency[roleFront+c] = append(latency[roleFront+c], float64(got[roleFront].P50.Microseconds()))
 			if conns == 16 {
-				rate["memory"] = append(rate["memory"], got[roleFrontMemory].rate/got[roleBareEcho].rate)
+				rate["memory"] = append(rate["memory"], got[roleFrontMemory].Rate/got[roleBareEcho].Rate)
 			}
 		}
 	}

@@ -5,20 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// load is what a load generator saw.
-type load struct {
-	rate float64       // responses per second
-	p50  time.Duration // median latency
-}
+	"github.com/joinery/faas/internal/bench/loop"
+)
 
 // client is one keep-alive connection of the load generator.
 type client struct {
@@ -87,8 +82,7 @@ func drive(address string, request, body []byte, conns int, d time.Duration) (lo
 			}
 		}
 	}
-	slices.Sort(took)
-	return load{rate: float64(len(took)) / elapsed.Seconds(), p50: took[len(took)/2]}, nil
+	return loop.Of(took, elapsed), nil
 }
 
 // connect opens a TCP connection to 127.0.0.1:port.

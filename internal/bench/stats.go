@@ -1,21 +1,15 @@
 package main
 
 import (
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/joinery/faas/internal/bench/loop"
 )
 
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	if len(s) == 0 {
-		return 0
-	}
-	if len(s)%2 == 1 {
-		return s[len(s)/2]
-	}
-	return (s[len(s)/2-1] + s[len(s)/2]) / 2
-}
+type load = loop.Load
+
+func median(v []float64) float64 { return loop.Median(v) }
 
 // perOp is a benchmark's time for one operation in nanoseconds.
 func perOp(r testing.BenchmarkResult) float64 { return float64(r.T.Nanoseconds()) / float64(r.N) }

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/bench/loop"
 )
 
 const (
@@ -59,19 +58,19 @@ func warmProcess() ([]Figure, error) {
 
 	var p50, latency, rate []float64
 	for round := range warmRounds + 1 {
-		one, err1 := repeat(product, 1, warmSlice)
-		oneBase, err2 := repeat(baseline, 1, warmSlice)
-		many, err3 := repeat(product, 16, warmSlice)
-		manyBase, err4 := repeat(baseline, 16, warmSlice)
+		one, err1 := loop.Repeat(product, 1, warmSlice)
+		oneBase, err2 := loop.Repeat(baseline, 1, warmSlice)
+		many, err3 := loop.Repeat(product, 16, warmSlice)
+		manyBase, err4 := loop.Repeat(baseline, 16, warmSlice)
 		if err := errors.Join(err1, err2, err3, err4); err != nil {
 			return nil, err
 		}
 		if round == 0 {
 			continue // warm-up
 		}
-		p50 = append(p50, float64(one.p50.Nanoseconds())/1e3)
-		latency = append(latency, float64(one.p50)/float64(oneBase.p50))
-		rate = append(rate, many.rate/manyBase.rate)
+		p50 = append(p50, float64(one.P50.Nanoseconds())/1e3)
+		latency = append(latency, float64(one.P50)/float64(oneBase.P50))
+		rate = append(rate, many.Rate/manyBase.Rate)
 	}
 	return []Figure{
 		{Name: "warm-process-p50", Value: median(p50), Unit: "us"},
@@ -85,33 +84,4 @@ func check(status int, got []byte, err error) error {
 		err = fmt.Errorf("wrong response %d %q", status, got)
 	}
 	return err
-}
-
-// repeat runs call from n goroutines, again and again, for the duration.
-func repeat(call func() error, n int, d time.Duration) (load, error) {
-	var (
-		wg   sync.WaitGroup
-		mu   sync.Mutex
-		all  []time.Duration
-		errs error
-	)
-	begin := time.Now()
-	for range n {
-		wg.Go(func() {
-			var took []time.Duration
-			var err error
-			for last := begin; err == nil && last.Sub(begin) < d; {
-				err = call()
-				now := time.Now()
-				took = append(took, now.Sub(last))
-				last = now
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all, errs = append(all, took...), errors.Join(errs, err)
-		})
-	}
-	wg.Wait()
-	slices.Sort(all)
-	return load{rate: float64(len(all)) / time.Since(begin).Seconds(), p50: all[len(all)/2]}, errs
 }
