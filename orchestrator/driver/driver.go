@@ -52,7 +52,7 @@ type Driver interface {
 	//
 	// Errors: ErrInvalidArgument (the task breaks a rule), ErrAlreadyExists (a task of
 	// that ID is listed), ErrUnimplemented (a contract, limit or isolation level that Info
-	// does not offer), ErrNotFound (the program is missing), ErrFunction (it ended before it
+	// does not offer), ErrNotFound (the program or the image is missing), ErrFunction (it ended before it
 	// was ready; with ErrOutOfMemory where that is why), ErrTimeout (not ready within
 	// StartTimeout, or ctx's deadline), ErrCanceled, ErrExhausted (the node is out of something).
 	Start(ctx context.Context, t Task) (Status, error)
@@ -93,6 +93,14 @@ type Info struct {
 	Limits LimitSupport `json:"limits"`
 	// Logs: it implements LogSource.
 	Logs bool `json:"logs,omitempty"`
+	// Recover: it implements Recoverer.
+	Recover bool `json:"recover,omitempty"`
+	// Images: it runs OCI images (Task.Image).
+	Images bool `json:"images,omitempty"`
+	// Pause: it implements Pauser.
+	Pause bool `json:"pause,omitempty"`
+	// Stats: it implements StatsSource.
+	Stats bool `json:"stats,omitempty"`
 	// NeedsCode: a task needs a directory of code; false for handlers within the process.
 	NeedsCode bool `json:"needsCode,omitempty"`
 }
@@ -135,7 +143,10 @@ type Task struct {
 	// Dir is the directory of the unpacked code: read-only and shared by all instances of
 	// a version. Empty when the function has none.
 	Dir string `json:"dir,omitempty"`
-	// Command is the program and its arguments; a leading "./" is relative to Dir.
+	// Image is the OCI image to run in. Empty: none.
+	Image string `json:"image,omitempty"`
+	// Command is the program and its arguments; a leading "./" is relative to Dir. Empty, with
+	// an Image: the image's own.
 	Command []string `json:"command"`
 	// Env is the whole environment, but for what the contract adds (PORT, SOCKET, LISTEN_FDS).
 	Env map[string]string `json:"env,omitempty"`
