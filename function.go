@@ -30,8 +30,12 @@ type Spec struct {
 	// Code is the digest of the function's archive in the code store. Empty for
 	// functions that live inside the platform's process (ContractHandler).
 	Code Digest `json:"code,omitzero"`
+	// Image is the OCI image that the function runs in, for drivers that run images; others refuse
+	// it. The code, if there is any too, is seen by it as a read-only directory. Empty: none.
+	Image string `json:"image,omitempty"`
 	// Command is the program and its arguments. A first element with a leading "./"
 	// is relative to the unpacked code. For ContractHandler it is one element, the handler's name.
+	// With an Image it may be empty: what the image itself says.
 	Command []string `json:"command"`
 	// Env is the whole environment but for what the contract adds; nothing is inherited.
 	Env map[string]string `json:"env,omitempty"`
@@ -216,7 +220,15 @@ func (s *Spec) Validate() error {
 			errs = append(errs, err)
 		}
 	}
-	if len(s.Command) == 0 || s.Command[0] == "" {
+	if s.Image != "" {
+		if err := ValidateImage(s.Image); err != nil {
+			errs = append(errs, err)
+		}
+		if s.Contract == ContractHandler {
+			bad("image", "is set for a handler, which lives in the platform's process")
+		}
+	}
+	if len(s.Command) == 0 && s.Image == "" || len(s.Command) > 0 && s.Command[0] == "" {
 		bad("command", "is empty; it names the program or the handler")
 	}
 	size := 0

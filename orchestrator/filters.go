@@ -40,11 +40,13 @@ func offersDriver(p *Problem) (func(int) string, error) {
 }
 
 // Lacks says what the driver does not offer of what the workload needs of it: its
-// contract, its isolation, or the enforcement of one of its limits; "" if nothing.
+// contract, to run its image, its isolation, or the enforcement of one of its limits; "" if nothing.
 func Lacks(d *driver.Info, w *Workload) string {
 	switch missing := d.Limits.Missing(w.Limits); {
 	case !d.Offers(w.Contract):
 		return fmt.Sprintf("%q does not offer the contract %q, only %q", d.Name, w.Contract, d.Contracts)
+	case w.Image != "" && !d.Images:
+		return fmt.Sprintf("%q does not run images", d.Name)
 	case d.Isolation < w.Isolation:
 		return fmt.Sprintf("%q isolates at %v, less than %v", d.Name, d.Isolation, w.Isolation)
 	case missing != "":

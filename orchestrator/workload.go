@@ -18,8 +18,9 @@ type Workload struct {
 	Group string `json:"group,omitempty"`
 	// Driver is the name of the driver to start it with. Required.
 	Driver string `json:"driver"`
-	// Contract, Command, Env, Limits, Isolation, StartTimeout and Concurrency go to the driver.
+	// Contract, Image, Command, Env, Limits, Isolation, StartTimeout and Concurrency go to the driver.
 	Contract     faas.Contract     `json:"contract"`
+	Image        string            `json:"image,omitempty"`
 	Command      []string          `json:"command"`
 	Env          map[string]string `json:"env,omitempty"`
 	Limits       faas.Resources    `json:"limits,omitzero"`
@@ -44,7 +45,7 @@ type Workload struct {
 // Validate checks every field and reports every fault at once; each is
 // ErrInvalidArgument and names the field and the rule. Constraints are the scheduler's to judge.
 func (w *Workload) Validate() error {
-	spec := faas.Spec{Contract: w.Contract, Code: w.Code, Command: w.Command, Env: w.Env, Requests: w.Requests, Limits: w.Limits,
+	spec := faas.Spec{Contract: w.Contract, Code: w.Code, Image: w.Image, Command: w.Command, Env: w.Env, Requests: w.Requests, Limits: w.Limits,
 		Isolation: w.Isolation, Constraints: w.Constraints, Concurrency: w.Concurrency, StartTimeout: w.StartTimeout,
 		Grace: w.Grace, Labels: w.Labels}
 	err := spec.Validate()

@@ -161,7 +161,7 @@ func (d *Deployer) ask(ctx context.Context) (*offers, error) {
 		for _, n := range nodes {
 			for _, info := range n.Drivers {
 				same := func(o driver.Info) bool {
-					return o.Name == info.Name && o.Isolation == info.Isolation && o.NeedsCode == info.NeedsCode &&
+					return o.Name == info.Name && o.Isolation == info.Isolation && o.NeedsCode == info.NeedsCode && o.Images == info.Images &&
 						o.Limits == info.Limits && slices.Equal(o.Contracts, info.Contracts)
 				}
 				if !slices.ContainsFunc(known.drivers, same) {
@@ -186,7 +186,7 @@ func (d *Deployer) ask(ctx context.Context) (*offers, error) {
 
 // pick returns the driver that isolates the least of those that will do, and why not each other.
 func pick(drivers []driver.Info, spec *faas.Spec) choice {
-	need := orchestrator.Workload{Contract: spec.Contract, Limits: spec.Limits, Isolation: spec.Isolation}
+	need := orchestrator.Workload{Contract: spec.Contract, Image: spec.Image, Limits: spec.Limits, Isolation: spec.Isolation}
 	best := -1
 	lacks := make([]string, len(drivers))
 	for i := range drivers {
@@ -280,7 +280,7 @@ func workload(id string, ref faas.Ref, spec *faas.Spec, driverName string) orche
 	}
 	return orchestrator.Workload{
 		ID: id, Group: ref.String(), Driver: driverName,
-		Contract: spec.Contract, Command: spec.Command, Code: spec.Code,
+		Contract: spec.Contract, Image: spec.Image, Command: spec.Command, Code: spec.Code,
 		Env:    overlay(spec.Env, map[string]string{"K_SERVICE": ref.Name, "K_CONFIGURATION": ref.Name, "K_REVISION": revision}),
 		Limits: spec.Limits, Requests: spec.Requests, Isolation: spec.Isolation,
 		StartTimeout: spec.StartTimeout, Concurrency: spec.Concurrency,

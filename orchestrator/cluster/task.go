@@ -236,7 +236,7 @@ func (a *Agent) launch(ctx context.Context, d driver.Driver, want *assignment, k
 	labels := make(map[string]string, len(w.Labels)+1)
 	maps.Copy(labels, w.Labels)
 	labels[orchestrator.StartLabel] = key
-	t := driver.Task{ID: w.ID, Contract: w.Contract, Command: w.Command, Env: w.Env, Limits: w.Limits, Isolation: w.Isolation,
+	t := driver.Task{ID: w.ID, Contract: w.Contract, Image: w.Image, Command: w.Command, Env: w.Env, Limits: w.Limits, Isolation: w.Isolation,
 		StartTimeout: w.StartTimeout, Concurrency: w.Concurrency, Labels: labels}
 	release = func() {}
 	if w.Code != "" {

@@ -20,12 +20,12 @@ func task() driver.Task {
 func TestValidateReportsEveryFault(t *testing.T) {
 	good := task()
 	require.NoError(t, good.Validate())
-	bad := driver.Task{ID: "../x", Contract: "No", Command: []string{"", "a\x00"}, Env: map[string]string{"A=B": "", "": "", "C": "\x00"},
+	bad := driver.Task{ID: "../x", Contract: "No", Image: "No", Command: []string{"", "a\x00"}, Env: map[string]string{"A=B": "", "": "", "C": "\x00"},
 		Limits:    faas.Resources{MilliCPU: -1, Memory: math.MinInt64, Pids: -1, Files: -1, FileSize: -1},
 		Isolation: 99, StartTimeout: -time.Second, Concurrency: -1}
 	err := bad.Validate()
 	require.ErrorIs(t, err, faas.ErrInvalidArgument)
-	for _, field := range []string{"id", "contract", "command", "env", "isolation", "limits.milliCPU", "limits.memory", "limits.pids",
+	for _, field := range []string{"id", "contract", "image", "command", "env", "isolation", "limits.milliCPU", "limits.memory", "limits.pids",
 		"limits.files", "limits.fileSize", "startTimeout", "concurrency"} {
 		assert.ErrorContains(t, err, `"`+field+`"`)
 	}
@@ -43,6 +43,7 @@ func TestAcceptsNamesWhatIsMissing(t *testing.T) {
 	require.NoError(t, info.Accepts(&within))
 	for want, spoil := range map[string]func(*driver.Task){
 		"http-socket":     func(t *driver.Task) { t.Contract = faas.ContractSocket },
+		"run images":      func(t *driver.Task) { t.Image = "hello:1" },
 		"L2 sandbox":      func(t *driver.Task) { t.Isolation = faas.IsolationSandbox },
 		"limits.milliCPU": func(t *driver.Task) { t.Limits.MilliCPU = 1 },
 		"limits.pids":     func(t *driver.Task) { t.Limits.Pids = 1 },

@@ -23,7 +23,12 @@ func (t *Task) Validate() error {
 	if err := faas.ValidateName("contract", string(t.Contract)); err != nil {
 		errs = append(errs, err)
 	}
-	if len(t.Command) == 0 || t.Command[0] == "" {
+	if t.Image != "" {
+		if err := faas.ValidateImage(t.Image); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(t.Command) == 0 && t.Image == "" || len(t.Command) > 0 && t.Command[0] == "" {
 		bad("command", "is empty")
 	}
 	for _, v := range t.Command {
@@ -67,6 +72,9 @@ func (i *Info) Accepts(t *Task) error {
 	}
 	if !i.Offers(t.Contract) {
 		return lacks("does not offer the contract %q, only %q", t.Contract, i.Contracts)
+	}
+	if t.Image != "" && !i.Images {
+		return lacks("does not run images, as %q", t.Image)
 	}
 	if t.Isolation > i.Isolation {
 		return lacks("isolates at %v, less than the %v that is asked", i.Isolation, t.Isolation)

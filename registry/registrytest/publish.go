@@ -108,10 +108,10 @@ var publishClauses = []clause[Harness]{
 		r := h.open(tb)
 		spec := sampleSpec(1)
 		spec.Timeout = -1
-		spec.Command = nil
+		spec.Command, spec.Image = []string{""}, "Upper"
 		_, err := r.Publish(tb.Context(), faas.Ref{Name: "Upper"}, spec, nil)
-		wantClass(tb, err, faas.ErrInvalidArgument, "Publish of three faults")
-		for _, field := range []string{"name", "command", "timeout"} {
+		wantClass(tb, err, faas.ErrInvalidArgument, "Publish of four faults")
+		for _, field := range []string{"name", "command", "image", "timeout"} {
 			if !namesField(err, field) {
 				tb.Errorf("%v: does not name the fault in %s", err, field)
 			}

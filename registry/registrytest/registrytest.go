@@ -106,6 +106,7 @@ func sampleSpec(n int) faas.Spec {
 	return faas.Spec{
 		Contract:    faas.ContractHTTP,
 		Code:        faas.Digest(fmt.Sprintf("sha256:%064x", n)),
+		Image:       "registry.example:5000/team/base:1",
 		Command:     []string{"./run", fmt.Sprint(n), "", "grüße <&> \u2028"},
 		Env:         map[string]string{"N": fmt.Sprint(n), "EMPTY": ""},
 		Requests:    faas.Resources{MilliCPU: 1, Memory: 2, Pids: 3, Files: 4, FileSize: 5},

@@ -76,6 +76,10 @@ const (
 	OutOfMemory Behaviour = "out-of-memory"
 	// Log: it serves, and writes one line at /log?text=T&stream=S; S is stdout or stderr.
 	Log Behaviour = "log"
+	// Image: it serves, and runs in an OCI image, with the command of the image.
+	Image Behaviour = "image"
+	// MissingImage: it would run in an OCI image that cannot be had.
+	MissingImage Behaviour = "missing-image"
 	// Descend: it serves, and at /daemon starts a process in a session of its own that outlives it.
 	Descend Behaviour = "descend"
 )
@@ -102,6 +106,9 @@ func groups() []group {
 		{"exit", exitClauses()},
 		{"limit", limitClauses()},
 		{"logs", logClauses()},
+		{"image", imageClauses()},
+		{"pause", pauseClauses()},
+		{"stats", statsClauses()},
 		{"many", manyClauses()},
 		{"lifecycle", lifecycleClauses()},
 	}

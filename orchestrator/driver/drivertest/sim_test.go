@@ -59,6 +59,7 @@ type simTask struct {
 	spec     driver.Task
 	status   driver.Status
 	starting bool
+	paused   bool
 	calls    int
 	force    *time.Timer
 	deadline time.Time
@@ -77,7 +78,7 @@ func fail(class error, why string) error { return faas.Errorf("sim", "run", "", 
 
 func (s *sim) info() driver.Info {
 	i := driver.Info{Name: "sim", Contracts: []faas.Contract{"sim"}, Isolation: faas.IsolationProcess,
-		Limits: driver.LimitSupport{Memory: true}, Logs: true}
+		Limits: driver.LimitSupport{Memory: true}, Logs: true, Images: true, Pause: true, Stats: true}
 	switch s.flaw {
 	case "name-invalid":
 		i.Name = "Sim!"
@@ -85,6 +86,12 @@ func (s *sim) info() driver.Info {
 		i.Contracts = []faas.Contract{"sim", "sim"}
 	case "logs-undeclared":
 		i.Logs = false
+	case "pause-undeclared":
+		i.Pause = false
+	case "stats-undeclared":
+		i.Stats = false
+	case "images-undeclared":
+		i.Images = false
 	case "info-changes":
 		i.Limits.Pids = len(s.tasks) > 0
 	}
@@ -109,6 +116,8 @@ func (s *sim) accepts(t *driver.Task) error {
 		i.Contracts = append(i.Contracts, t.Contract)
 	case "any-isolation":
 		i.Isolation = faas.IsolationVM
+	case "images-undeclared":
+		i.Images = true
 	case "any-limit":
 		i.Limits = driver.LimitSupport{MilliCPU: true, Memory: true, Pids: true, Files: true, FileSize: true}
 	}
@@ -132,6 +141,15 @@ func (s *sim) Start(ctx context.Context, t driver.Task) (driver.Status, error) {
 	}
 	if s.left || s.flaw == "crowd" && len(s.tasks) > 5 {
 		return driver.Status{}, fail(faas.ErrExhausted, "too many")
+	}
+	if t.Image != "" {
+		switch {
+		case s.flaw == "image-not-run" && t.Image == "sim":
+			return driver.Status{}, fail(faas.ErrInternal, "no images")
+		case t.Image != "sim" && s.flaw != "image-misnamed":
+			return driver.Status{}, fail(faas.ErrNotFound, "no such image")
+		}
+		t.Command = []string{string(Serve)}
 	}
 	if t.Command[0] == string(Missing) {
 		if s.flaw == "missing-misnamed" {
@@ -287,6 +305,9 @@ func (t *simTask) postpone() {
 
 // waitEnd waits until a task ends by the polite way or by force.
 func (s *sim) waitEnd(t *simTask) {
+	if s.flaw == "paused-stays" && t.isPaused(s) {
+		time.Sleep(time.Hour)
+	}
 	for {
 		s.mu.Lock()
 		drained := t.status.State == driver.StateEnded || t.spec.Command[0] != string(IgnoreTerm) && t.calls == 0

@@ -34,13 +34,20 @@ func simHarness(flaw string) Harness {
 	return Harness{
 		Open: func(testing.TB) driver.Driver {
 			s = newSim(flaw, w)
-			if flaw == "logs-lost" {
+			switch flaw {
+			case "logs-lost", "pause-lost", "stats-lost":
 				return struct{ driver.Driver }{s}
 			}
 			return s
 		},
 		Task: func(_ testing.TB, b Behaviour) driver.Task {
 			t := driver.Task{Contract: "sim", Command: []string{string(b)}}
+			switch b {
+			case Image:
+				t.Image, t.Command = "sim", nil
+			case MissingImage:
+				t.Image, t.Command = "nothing", nil
+			}
 			if b == OutOfMemory {
 				t.Limits.Memory = 64 << 20
 			}
@@ -80,6 +87,7 @@ func (s *sim) call(_ context.Context, ep driver.Endpoint, req *faas.Request) (*f
 	if err != nil {
 		return nil, err
 	}
+	s.awaitResume(t)
 	q, err := url.ParseQuery(req.Query)
 	if err != nil {
 		return nil, err
