@@ -19,9 +19,21 @@ func (Mem) Run(_ context.Context, t Tree) (int, error) {
 // step between, every one of them durable before what follows it: the floor of a durable
 // engine.
 type JournalEngine struct {
-	Journal *Journal
+	journal *Journal
 	runs    atomic.Uint64
 }
+
+// OpenJournalEngine keeps its journal in the directory.
+func OpenJournalEngine(dir string) (*JournalEngine, error) {
+	journal, err := OpenJournal(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &JournalEngine{journal: journal}, nil
+}
+
+// Close ends it; nothing may be running.
+func (e *JournalEngine) Close() error { return e.journal.Close() }
 
 // Run implements Engine.
 func (e *JournalEngine) Run(_ context.Context, t Tree) (int, error) {
@@ -30,7 +42,7 @@ func (e *JournalEngine) Run(_ context.Context, t Tree) (int, error) {
 		var r Record
 		binary.LittleEndian.PutUint64(r[:], run)
 		binary.LittleEndian.PutUint64(r[8:], uint64(step))
-		return e.Journal.Append(&r)
+		return e.journal.Append(&r)
 	}
 	if err := record(0); err != nil {
 		return 0, err

@@ -10,14 +10,14 @@ import (
 
 func TestBaselinesRunTheTrees(t *testing.T) {
 	dir := t.TempDir()
-	j, err := OpenJournal(dir)
+	j, err := OpenJournalEngine(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
 	records := 0
 	for _, tree := range Trees() {
-		for name, e := range map[string]Engine{"mem": Mem{}, "journal": &JournalEngine{Journal: j}} {
+		for name, e := range map[string]Engine{"mem": Mem{}, "journal": j} {
 			got, err := e.Run(context.Background(), tree)
 			if err != nil || got != tree.Want() {
 				t.Errorf("%s %s: %d, %v", name, tree.Name, got, err)
