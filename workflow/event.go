@@ -56,6 +56,7 @@ var eventNames = [...]string{
 	ExecutionSuspended: "execution-suspended", ExecutionResumed: "execution-resumed", ExecutionRedriven: "execution-redriven",
 	ExecutionContinued: "execution-continued", ExecutionSucceeded: "execution-succeeded", ExecutionFailed: "execution-failed",
 	ExecutionCanceled: "execution-canceled", ExecutionTerminated: "execution-terminated", ExecutionTimedOut: "execution-timed-out",
+	ExecutionRecovered: "execution-recovered",
 }
 
 // String is the kind's name: "step-succeeded".

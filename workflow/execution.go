@@ -49,6 +49,9 @@ func ParseExecutionRef(s string) (ExecutionRef, error) {
 	var r ExecutionRef
 	rest := s
 	if ns, after, ok := strings.Cut(rest, "/"); ok {
+		if err := faas.ValidateName("namespace", ns); err != nil {
+			return ExecutionRef{}, err
+		}
 		r.Namespace, rest = ns, after
 	}
 	id, run, ok := strings.Cut(rest, "#")
