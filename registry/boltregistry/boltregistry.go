@@ -37,7 +37,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/registry"
-	"github.com/joinery/faas/registry/internal/disk"
+	"github.com/joinery/faas/internal/disk"
 	"github.com/joinery/faas/registry/internal/table"
 )
 

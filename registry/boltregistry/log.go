@@ -10,7 +10,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/registry"
-	"github.com/joinery/faas/registry/internal/disk"
+	"github.com/joinery/faas/internal/disk"
 	"github.com/joinery/faas/registry/internal/table"
 )
 

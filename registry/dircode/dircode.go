@@ -39,7 +39,7 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/internal/blob"
-	"github.com/joinery/faas/registry/internal/disk"
+	"github.com/joinery/faas/internal/disk"
 )
 
 // Options of Open; nil means the defaults.

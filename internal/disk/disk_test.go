@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/joinery/faas"
-	"github.com/joinery/faas/registry/internal/disk"
+	"github.com/joinery/faas/internal/disk"
 )
 
 func TestClass(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package disk holds what the durable stores of a registry share: the class of a file
+// Package disk holds what stores in files share: the class of a file
 // system's error, and a directory entry that survives a power cut.
 package disk
 
