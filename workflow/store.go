@@ -29,11 +29,12 @@ type Logs interface {
 	// executions share the way to the disk. The batch belongs to the caller again afterwards. Errors:
 	// ErrConflict (the log does not end at After; or for After 0, the execution exists),
 	// ErrNotFound (no such execution), ErrExhausted (no space; nothing was written), ErrUnavailable
-	// (poisoned), ErrInvalidArgument (sequence numbers with a gap, or a batch without events).
+	// (poisoned), ErrInvalidArgument (Batch.Validate, TrimBefore is after the snapshot, or Record has another Started
+	// than before).
 	Append(ctx context.Context, b *Batch) error
 	// Read returns up to limit events of a log from Seq from on, in order, their payloads bound to the
 	// store; fewer only at the end. Limit 0 means DefaultPage; at most MaxPage. Trimmed events are skipped. Errors:
-	// ErrNotFound, ErrCorrupt (naming where).
+	// ErrNotFound, ErrCorrupt (naming where), ErrInvalidArgument (the limit).
 	Read(ctx context.Context, ref ExecutionRef, from uint64, limit int) ([]Event, error)
 	// Payload returns what a batch brought under the digest. Errors: ErrNotFound, ErrCorrupt.
 	Payload(ctx context.Context, ref ExecutionRef, d faas.Digest) ([]byte, error)
@@ -51,7 +52,7 @@ type Executions interface {
 	// and go: what exists all the time is listed exactly once. Errors: ErrInvalidArgument.
 	List(ctx context.Context, q ExecutionQuery) (ExecutionPage, error)
 	// Delete removes a closed execution with its log and payloads; ref.Run must be set. Errors:
-	// ErrNotFound, ErrConflict (it is open).
+	// ErrNotFound, ErrConflict (it is open), ErrInvalidArgument (the run is not set).
 	Delete(ctx context.Context, ref ExecutionRef) error
 }
 
@@ -71,8 +72,41 @@ type Batch struct {
 	Snapshot   []byte
 	SnapshotAt uint64
 	// TrimBefore, when not 0, lets the store drop the events before that Seq and the payloads that only they
-	// hold. It is never after SnapshotAt+1, and the first event is always kept.
+	// hold. It is never after SnapshotAt+1, and the first event is always kept. A snapshot holds the payloads whose
+	// digests stand in it as text, as AppendPayload and Payload.MarshalJSON write them.
 	TrimBefore uint64
+}
+
+// Validate returns ErrInvalidArgument for a batch that no store takes, whatever it has.
+func (b *Batch) Validate() error {
+	bad := func(field, rule string) error {
+		return faas.Errorf("workflow store", "append", b.Execution.String(), faas.ErrInvalidArgument, "%s %s", field, rule)
+	}
+	if b.After == 0 {
+		if err := b.Execution.Validate(); err != nil {
+			return err
+		}
+		if b.Record == nil {
+			return bad("record", "is required to create an execution")
+		}
+	}
+	switch {
+	case b.Execution.Run == 0:
+		return bad("run", "is not set")
+	case b.Record != nil && b.Record.Ref.WithDefaults() != b.Execution.WithDefaults():
+		return bad("record", "is that of another execution")
+	case len(b.Events) == 0:
+		return bad("events", "are empty")
+	}
+	for i := range b.Events {
+		if b.Events[i].Seq != b.After+1+uint64(i) {
+			return bad("events", "are not numbered one after the other from after the log's last")
+		}
+	}
+	if last := b.After + uint64(len(b.Events)); b.Snapshot != nil && (b.SnapshotAt == 0 || b.SnapshotAt > last) {
+		return bad("snapshot", "is not of an event that the log has")
+	}
+	return nil
 }
 
 // Recovered is an open execution as a store has it.
