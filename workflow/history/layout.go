@@ -32,7 +32,11 @@ const (
 
 func layout(g *workflow.Graph, text func(name string) string) (boxes []*box, width, height float64) {
 	byName := map[string]*box{}
+	frames := frames(g)
 	for _, n := range g.Nodes {
+		if frames[n.Name] {
+			continue
+		}
 		chars := max(utf8.RuneCountInString(n.Name), utf8.RuneCountInString(text(n.Name)))
 		b := &box{node: n, width: max(90, float64(min(chars, maxCell))*charWidth+boxPadding)}
 		boxes = append(boxes, b)
@@ -78,6 +82,21 @@ func layout(g *workflow.Graph, text func(name string) string) (boxes []*box, wid
 		}
 	}
 	return boxes, width + 2*margin, 2*margin + float64(len(layers))*(boxHeight+layerGap) - layerGap
+}
+
+// frames returns the groups that are drawn as a frame alone: they have members and no edge of their own.
+func frames(g *workflow.Graph) map[string]bool {
+	frames := map[string]bool{}
+	for _, n := range g.Nodes {
+		if n.Group != "" && n.Group != n.Name {
+			frames[n.Group] = true
+		}
+	}
+	for _, e := range g.Edges {
+		delete(frames, e.From)
+		delete(frames, e.To)
+	}
+	return frames
 }
 
 // layered puts every box below all that lead to it; edges that close a cycle are left out of account.

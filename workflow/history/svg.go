@@ -32,7 +32,7 @@ func SVG(w io.Writer, g *workflow.Graph, run *Run) error {
 	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %[1]f %[2]f" font-family="ui-sans-serif,system-ui,sans-serif" font-size="13">`+"\n", width, height)
 	fmt.Fprintln(out, `<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#71717a"/></marker></defs>`)
 	fmt.Fprintln(out, `<rect width="100%" height="100%" fill="#ffffff"/>`)
-	groups(out, boxes, byName)
+	groups(out, boxes)
 	for _, e := range g.Edges {
 		if from, to := byName[e.From], byName[e.To]; from != nil && to != nil {
 			edge(out, e, from, to)
@@ -48,26 +48,30 @@ func SVG(w io.Writer, g *workflow.Graph, run *Run) error {
 	return out.Flush()
 }
 
-// groups draws a dashed frame around the members of each group that has any.
-func groups(out io.Writer, boxes []*box, byName map[string]*box) {
+// groups draws a dashed frame with its name around the members of each group.
+func groups(out io.Writer, boxes []*box) {
 	const pad = 9
-	for _, group := range boxes {
-		var x0, y0, x1, y1 float64
-		found := false
-		for _, b := range boxes {
-			if b.node.Group != group.node.Name || b == group {
-				continue
-			}
-			if !found {
-				x0, y0, x1, y1 = b.x, b.y, b.x+b.width, b.y+boxHeight
-				found = true
-			}
-			x0, y0, x1, y1 = min(x0, b.x), min(y0, b.y), max(x1, b.x+b.width), max(y1, b.y+boxHeight)
+	type frame struct{ x0, y0, x1, y1 float64 }
+	var names []string
+	frames := map[string]*frame{}
+	for _, b := range boxes {
+		name := b.node.Group
+		if name == "" || name == b.node.Name {
+			continue
 		}
-		if found {
-			fmt.Fprintf(out, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="10" fill="none" stroke="#a1a1aa" stroke-dasharray="5 4"><title>%s</title></rect>`+"\n",
-				x0-pad, y0-pad, x1-x0+2*pad, y1-y0+2*pad, escape(group.node.Name))
+		f, ok := frames[name]
+		if !ok {
+			f = &frame{b.x, b.y, b.x, b.y}
+			frames[name] = f
+			names = append(names, name)
 		}
+		f.x0, f.y0, f.x1, f.y1 = min(f.x0, b.x), min(f.y0, b.y), max(f.x1, b.x+b.width), max(f.y1, b.y+boxHeight)
+	}
+	for _, name := range names {
+		f := frames[name]
+		fmt.Fprintf(out, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="10" fill="none" stroke="#a1a1aa" stroke-dasharray="5 4"/>`+"\n",
+			f.x0-pad, f.y0-pad, f.x1-f.x0+2*pad, f.y1-f.y0+2*pad)
+		fmt.Fprintf(out, `<text x="%.1f" y="%.1f" font-size="11" fill="#71717a">%s</text>`+"\n", f.x0, f.y0-pad-3, escape(clip(name)))
 	}
 }
 
