@@ -36,8 +36,8 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/joinery/faas"
-	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/internal/disk"
+	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/internal/table"
 )
 

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/joinery/faas"
-	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/internal/disk"
+	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/internal/table"
 )
 

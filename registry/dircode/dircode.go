@@ -37,9 +37,9 @@ import (
 	"sync"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/disk"
 	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/registry/internal/blob"
-	"github.com/joinery/faas/internal/disk"
 )
 
 // Options of Open; nil means the defaults.
