@@ -58,7 +58,7 @@ type call struct {
 
 func (d *demo) run(ctx context.Context) error {
 	began := time.Now()
-	book, err := files.ReadFile("testdata/opticks.txt")
+	book, err := files.ReadFile("testdata/texts/opticks.txt")
 	if err != nil {
 		return err
 	}
@@ -240,8 +240,8 @@ func (d *demo) waitForZero(ctx context.Context) error {
 func (d *demo) serve(ctx context.Context) error {
 	fmt.Printf(`
 Serving until interrupted. Try:
-  curl -i --data-binary @examples/testdata/opticks.txt %[1]s/function/checksum
-  curl --data-binary @examples/testdata/opticks.txt %[1]s/function/wordcount
+  curl -i --data-binary @examples/testdata/texts/opticks.txt %[1]s/function/checksum
+  curl --data-binary @examples/testdata/texts/opticks.txt %[1]s/function/wordcount
   curl --data-binary @examples/testdata/chelsea.png '%[1]s/function/resize?width=200' -o small.png
 `, d.url)
 	<-ctx.Done()
