@@ -76,7 +76,8 @@ type Contract string
 const (
 	// ContractHandler: a Go Invoker inside the platform's own process.
 	ContractHandler Contract = "handler"
-	// ContractHTTP: the instance serves HTTP/1.1 on 127.0.0.1:$PORT (Knative's runtime contract).
+	// ContractHTTP: the instance serves HTTP/1.1 on $HOST:$PORT, on 127.0.0.1 where HOST is not set
+	// (Knative's runtime contract). A container is reached from outside, so there HOST is 0.0.0.0.
 	ContractHTTP Contract = "http"
 	// ContractSocket: the instance serves HTTP/1.1 on the unix socket that $SOCKET names.
 	ContractSocket Contract = "http-socket"

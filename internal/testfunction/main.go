@@ -5,7 +5,7 @@
 // request.
 //
 // It serves on the inherited listener (LISTEN_FDS=1, file descriptor 3), else on
-// the unix socket $SOCKET, else on 127.0.0.1:$PORT, and drains on SIGTERM. Paths
+// the unix socket $SOCKET, else on $HOST:$PORT (127.0.0.1 without HOST), and drains on SIGTERM. Paths
 // choose what a request does (see routes.go). The first argument may choose a mode:
 //
 //	ignore-term          serve, and ignore SIGTERM
@@ -18,6 +18,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func listen() (net.Listener, error) {
 		return net.Listen("unix", path)
 	}
 	if port := os.Getenv("PORT"); port != "" {
-		return net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+		return net.Listen("tcp", net.JoinHostPort(cmp.Or(os.Getenv("HOST"), "127.0.0.1"), port))
 	}
 	return nil, errors.New("none of LISTEN_FDS=1, SOCKET and PORT is set")
 }

@@ -1,7 +1,7 @@
 """Serves one function over HTTP/1.1 (RFC 9112): the instance contract.
 
 It listens on the socket it inherits (file descriptor 3, LISTEN_FDS=1), else on the unix socket
-$SOCKET, else on 127.0.0.1:$PORT; answers "OPTIONS *" once the function is loaded; runs each
+$SOCKET, else on $HOST:$PORT (127.0.0.1 without HOST); answers "OPTIONS *" once the function is loaded; runs each
 connection on a thread of its own; drains on SIGTERM.
 
 Start-up time decides what is imported: only modules that are part of the interpreter itself. The
@@ -175,7 +175,7 @@ def listen():
     elif env(b"PORT"):
         s = _socket.socket(AF_INET, SOCK_STREAM)
         s.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", int(env(b"PORT"))))
+        s.bind((env(b"HOST") or "127.0.0.1", int(env(b"PORT"))))
     else:
         sys.exit("function: none of LISTEN_FDS=1, SOCKET and PORT is set")
     s.listen(1024)

@@ -1,0 +1,136 @@
+package dockerdriver_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/orchestrator/driver"
+	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
+	"github.com/joinery/faas/orchestrator/driver/drivertest"
+)
+
+func TestConformance(t *testing.T) {
+	needEngine(t)
+	for _, c := range []faas.Contract{faas.ContractSocket, faas.ContractHTTP} {
+		t.Run(string(c), func(t *testing.T) {
+			dir := shortDir(t)
+			drivertest.Run(t, harness(t, dir, c, func(tb testing.TB) driver.Driver {
+				d, err := dockerdriver.New(ctx(tb), &dockerdriver.Options{Dir: dir, Pull: dockerdriver.PullNever})
+				require.NoError(tb, err)
+				return d
+			}))
+		})
+	}
+}
+
+func harness(t *testing.T, dir string, c faas.Contract, open func(testing.TB) driver.Driver) drivertest.Harness {
+	return drivertest.Harness{
+		Open:      open,
+		Task:      func(tb testing.TB, b drivertest.Behaviour) driver.Task { return behaviour(tb, c, b) },
+		Leftovers: func(tb testing.TB) []string { return leftovers(tb, dir) },
+		Limits: map[string]func(testing.TB, driver.Driver){
+			"milliCPU": cpuBites, "memory": memoryBites, "pids": pidsBites, "files": filesBite, "fileSize": fileSizeBites},
+	}
+}
+
+func behaviour(tb testing.TB, c faas.Contract, b drivertest.Behaviour) driver.Task {
+	t := task(tb, "", c)
+	t.StartTimeout = 0
+	switch b {
+	case drivertest.IgnoreTerm:
+		t.Command = append(t.Command, "ignore-term")
+	case drivertest.NeverReady:
+		t.Command = append(t.Command, "never-ready")
+	case drivertest.ExitEarly:
+		t.Command = append(t.Command, "exit-early", "3")
+	case drivertest.Missing:
+		t.Command = []string{"/no/such/program"}
+	case drivertest.OutOfMemory:
+		t.Limits.Memory = 64 << 20
+	case drivertest.Image:
+		t.Image, t.Dir, t.Command = image(tb, dockerdriver.DefaultHost), "", nil
+	case drivertest.MissingImage:
+		t.Image, t.Dir, t.Command = "joinery-test/no-such-image:1", "", nil
+	}
+	return t
+}
+
+func tarOf(tb testing.TB, name string, text []byte) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range []*tar.Header{
+		{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777},
+		{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(text))},
+	} {
+		require.NoError(tb, w.WriteHeader(h))
+	}
+	_, err := w.Write(text)
+	require.NoError(tb, err)
+	require.NoError(tb, w.Close())
+	return b.Bytes()
+}
+
+// limited starts a task with limits.
+func limited(tb testing.TB, d driver.Driver, l faas.Resources) driver.Endpoint {
+	tb.Helper()
+	t := task(tb, "limited", faas.ContractSocket)
+	t.Limits = l
+	st := start(tb, d, t)
+	tb.Cleanup(func() { _ = d.Stop(ctx(tb), t.ID, 0) })
+	return st.Endpoint
+}
+
+func cpuBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{MilliCPU: 50})
+	src, ok := driver.Find[driver.StatsSource](d)
+	require.True(tb, ok)
+	before, err := src.Stats(ctx(tb), "limited")
+	require.NoError(tb, err)
+	mustGet(tb, e, "/burn?ms=1000")
+	after, err := src.Stats(ctx(tb), "limited")
+	require.NoError(tb, err)
+	assert.Less(tb, (after.CPU - before.CPU).Seconds(), 0.4, "seconds of one CPU in at least one second, with a limit of 0.05")
+}
+
+func memoryBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{Memory: 64 << 20})
+	assert.Equal(tb, "16", mustGet(tb, e, "/alloc?mb=16"))
+	_, err := get(tb, e, "/alloc?mb=256")
+	assert.Error(tb, err)
+}
+
+func pidsBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{Pids: 40})
+	body, err := get(tb, e, "/fork-bomb?max=100")
+	if err != nil {
+		return // it could not even get the threads to answer with
+	}
+	n, err := strconv.Atoi(body)
+	require.NoError(tb, err)
+	assert.Less(tb, n, 40)
+}
+
+func filesBite(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{Files: 32})
+	n, err := strconv.Atoi(mustGet(tb, e, "/open?n=100"))
+	require.NoError(tb, err)
+	assert.Less(tb, n, 32)
+	assert.Greater(tb, n, 10)
+}
+
+func fileSizeBites(tb testing.TB, d driver.Driver) {
+	e := limited(tb, d, faas.Resources{FileSize: 1 << 20})
+	assert.Equal(tb, "written", mustGet(tb, e, "/write?bytes=1048576"))
+	body, err := get(tb, e, "/write?bytes=1048577")
+	if err == nil { // the signal SIGXFSZ kills programs that do not ignore it
+		assert.Contains(tb, body, syscall.EFBIG.Error())
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/joinery/faas/orchestrator/driver/dockerdriver
+
+go 1.26.0
