@@ -276,8 +276,6 @@ func isSmaller(input []byte, width int) func([]byte) error {
 	}
 }
 
-var word = regexp.MustCompile(`[a-z]+`)
-
 func countsWordsOf(text []byte) func([]byte) error {
 	want := len(word.FindAll(bytes.ToLower(text), -1))
 	return func(got []byte) error {
