@@ -15,6 +15,8 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin/driverplugintest"
 	"github.com/joinery/faas/orchestrator/driver/drivertest"
 	"github.com/joinery/faas/orchestrator/driver/memdriver"
 )
@@ -42,6 +44,8 @@ func serve(_ context.Context, req *faas.Request) (*faas.Response, error) {
 	return &faas.Response{Body: faas.Stream(r, -1)}, nil
 }
 
+var handlers = map[string]faas.Invoker{"serve": faas.InvokerFunc(serve)}
+
 func harness(tb testing.TB, c faas.Contract, wrap func(driver.Driver) driver.Driver) drivertest.Harness {
 	tmp := tb.TempDir()
 	if t, ok := tb.(*testing.T); ok {
@@ -50,7 +54,7 @@ func harness(tb testing.TB, c faas.Contract, wrap func(driver.Driver) driver.Dri
 	var d *memdriver.Driver
 	h := drivertest.Harness{
 		Open: func(testing.TB) driver.Driver {
-			d = memdriver.New(&memdriver.Options{Handlers: map[string]faas.Invoker{"serve": faas.InvokerFunc(serve)}})
+			d = memdriver.New(&memdriver.Options{Handlers: handlers})
 			return wrap(d)
 		},
 		Task: func(tb testing.TB, b drivertest.Behaviour) driver.Task {
@@ -98,6 +102,29 @@ func TestConformance(t *testing.T) {
 func TestConformanceWrapped(t *testing.T) {
 	for _, c := range contracts {
 		t.Run(string(c), func(t *testing.T) { drivertest.Run(t, harness(t, c, inWrapper)) })
+	}
+}
+
+// acrossProcesses are the contracts of instances that another process can call.
+var acrossProcesses = []faas.Contract{faas.ContractSocket, faas.ContractHTTP}
+
+// TestConformancePiped: on the other side of the plugin wire, in this process.
+func TestConformancePiped(t *testing.T) {
+	for _, c := range acrossProcesses {
+		t.Run(string(c), func(t *testing.T) { drivertest.Run(t, driverplugintest.Piped(harness(t, c, direct))) })
+	}
+}
+
+// TestConformanceBinary: this program, as a plugin.
+func TestConformanceBinary(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for _, c := range acrossProcesses {
+		t.Run(string(c), func(t *testing.T) {
+			h := harness(t, c, direct)
+			drivertest.Run(t, driverplugintest.Binary(h, self, &driverplugin.Options{
+				Args: []string{"plugin"}, Env: []string{"TMPDIR=" + os.TempDir()}}))
+		})
 	}
 }
 

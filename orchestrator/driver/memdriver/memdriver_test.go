@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,10 +20,19 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/deployer"
 	"github.com/joinery/faas/orchestrator/driver"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin"
 	"github.com/joinery/faas/orchestrator/driver/memdriver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "plugin" {
+		driverplugin.Serve(func(_ context.Context, log *slog.Logger) (driver.Driver, error) {
+			return memdriver.New(&memdriver.Options{Handlers: handlers, Logger: log}), nil
+		})
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var _ deployer.Connector = (*memdriver.Driver)(nil)
 

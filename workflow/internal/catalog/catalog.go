@@ -19,8 +19,9 @@ import (
 type Keeper interface {
 	// Save keeps a new version.
 	Save(d *workflow.Definition) error
-	// Remove forgets versions of one workflow; last is its highest number ever, not to be used again.
-	Remove(workflow faas.Ref, versions []uint64, last uint64) error
+	// Remove forgets the version that ref names, or without one all of them; last is the workflow's
+	// highest number ever, not to be used again.
+	Remove(ref faas.Ref, last uint64) error
 	// Close frees what the keeper holds.
 	Close() error
 }
@@ -240,11 +241,7 @@ func (c *Catalog) Delete(ctx context.Context, ref faas.Ref) error {
 		from = 0
 	}
 	if c.keeper != nil {
-		var numbers []uint64
-		for _, v := range f.versions[from:to] {
-			numbers = append(numbers, v.number)
-		}
-		if err := c.keeper.Remove(ref.WithDefaults().Unversioned(), numbers, f.last); err != nil {
+		if err := c.keeper.Remove(ref.WithDefaults(), f.last); err != nil {
 			return err
 		}
 	}
