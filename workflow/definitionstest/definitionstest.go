@@ -1,0 +1,199 @@
+// Package definitionstest is the conformance kit of the workflow registry: one named subtest for
+// each promise of [workflow.Registry]. Every implementation, ours or anyone's, runs it:
+//
+//	func TestConformance(t *testing.T) {
+//		definitionstest.Run(t, definitionstest.Harness{
+//			Open: func(tb testing.TB, languages *workflow.Languages) workflow.Registry { ... },
+//		})
+//	}
+//
+// It imports nothing but the standard library and the contract. The kit closes what it
+// opened. Subtest names are part of its interface: they are the keys of Harness.Skip.
+package definitionstest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/workflow"
+)
+
+// Harness makes the registries that Run tests.
+type Harness struct {
+	// Open returns a new and empty registry that admits these languages. Required.
+	Open func(tb testing.TB, languages *workflow.Languages) workflow.Registry
+	// Reopen closes a registry and opens its stored state again. Nil: the registry is not durable,
+	// and the durability clauses are skipped.
+	Reopen func(tb testing.TB, r workflow.Registry, languages *workflow.Languages) workflow.Registry
+	// Skip names subtests that the implementation does not pass, each with the reason.
+	Skip map[string]string
+}
+
+type clause struct {
+	name  string
+	check func(tb testing.TB, h Harness)
+}
+
+func clauses() (all []clause) {
+	for _, list := range [][]clause{registerClauses, readClauses, listClauses, deleteClauses, lifecycleClauses, durabilityClauses} {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// Run tests every promise of a workflow.Registry.
+func Run(t *testing.T, h Harness) {
+	if h.Open == nil {
+		t.Fatal("definitionstest: Harness.Open is required")
+	}
+	known := make(map[string]bool)
+	for _, c := range clauses() {
+		known[c.name] = true
+		t.Run(c.name, func(t *testing.T) {
+			if reason, ok := h.Skip[c.name]; ok {
+				t.Skip(reason)
+			}
+			c.check(t, h)
+		})
+	}
+	for name := range h.Skip {
+		if !known[name] {
+			t.Errorf("definitionstest: Skip names %q, which is no subtest", name)
+		}
+	}
+}
+
+// words is the kit's language: any text is valid unless it has the word "bad" or "missing".
+type words struct{}
+
+func (words) Name() string { return "words" }
+
+func (words) Compile(d *workflow.Definition) (workflow.Program, error) {
+	var faults workflow.Diagnostics
+	for i, word := range strings.Fields(d.Source) {
+		switch word {
+		case "missing":
+			return nil, faas.Errorf("words", "compile", d.Ref.String(), faas.ErrNotFound, "no such code")
+		case "bad":
+			faults = append(faults, workflow.Diagnostic{Path: fmt.Sprintf("words[%d]", i), Rule: "is bad"})
+		}
+	}
+	return nil, faults.Err()
+}
+
+func languages(tb testing.TB) *workflow.Languages {
+	tb.Helper()
+	l, err := workflow.NewLanguages(words{})
+	if err != nil {
+		tb.Fatalf("the kit is wrong: %v", err)
+	}
+	return l
+}
+
+func (h Harness) open(tb testing.TB) workflow.Registry {
+	tb.Helper()
+	r := h.Open(tb, languages(tb))
+	closeAtEnd(tb, r)
+	return r
+}
+
+func closeAtEnd(tb testing.TB, r workflow.Registry) {
+	tb.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			tb.Errorf("Close at the end: %v", err)
+		}
+	})
+}
+
+func ref(tb testing.TB, s string) faas.Ref {
+	tb.Helper()
+	r, err := faas.ParseRef(s)
+	if err != nil {
+		tb.Fatalf("the kit is wrong: %v", err)
+	}
+	return r
+}
+
+// sample is a valid definition that tells n.
+func sample(tb testing.TB, name string, n int) workflow.Definition {
+	return workflow.Definition{
+		Ref:        ref(tb, name),
+		Language:   "words",
+		Source:     fmt.Sprintf("\r\nnumber %d\n---\n\tgrüße <&> \u2028 \x00 \"'`\n\n", n),
+		Durability: workflow.Express,
+		Timeout:    time.Hour + 1, Priority: -7, Retention: 1,
+	}
+}
+
+func register(tb testing.TB, r workflow.Registry, name string, n int) workflow.Definition {
+	tb.Helper()
+	d, err := r.Register(tb.Context(), sample(tb, name, n))
+	if err != nil {
+		tb.Fatalf("Register(%s): %v", name, err)
+	}
+	return d
+}
+
+func get(tb testing.TB, r workflow.Registry, name string) workflow.Definition {
+	tb.Helper()
+	d, err := r.Get(tb.Context(), ref(tb, name))
+	if err != nil {
+		tb.Fatalf("Get(%s): %v", name, err)
+	}
+	return d
+}
+
+func remove(tb testing.TB, r workflow.Registry, name string) {
+	tb.Helper()
+	if err := r.Delete(tb.Context(), ref(tb, name)); err != nil {
+		tb.Fatalf("Delete(%s): %v", name, err)
+	}
+}
+
+// together runs f for 0 to n-1 at once and waits for all.
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// wantClass checks that err is of the class and says more than that.
+func wantClass(tb testing.TB, err error, class error, format string, args ...any) {
+	tb.Helper()
+	what := fmt.Sprintf(format, args...)
+	switch {
+	case err == nil:
+		tb.Errorf("%s: no error, want %q", what, class)
+	case !errors.Is(err, class):
+		tb.Errorf("%s: %v: want the class %q", what, err, class)
+	case err.Error() == class.Error():
+		tb.Errorf("%s: %v: says nothing but the class", what, err)
+	}
+}
+
+// wantSame checks that two records are the same, the time zone of Created aside.
+func wantSame(tb testing.TB, what string, got, want workflow.Definition) {
+	tb.Helper()
+	if !got.Created.Equal(want.Created) {
+		tb.Errorf("%s: created %v, want %v", what, got.Created, want.Created)
+	}
+	got.Created = want.Created
+	if !reflect.DeepEqual(got, want) {
+		tb.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
+	}
+}
+
+func wantNumber(tb testing.TB, what string, d workflow.Definition, version string) {
+	tb.Helper()
+	if d.Ref.Version != version {
+		tb.Errorf("%s: version %q, want %q", what, d.Ref.Version, version)
+	}
+}
