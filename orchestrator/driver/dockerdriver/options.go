@@ -51,8 +51,8 @@ type Options struct {
 	Base string
 	// Pull is when images are fetched. Zero: PullMissing.
 	Pull Pull
-	// Network is an existing Docker network that all instances join. Empty: the private one, where an
-	// instance reaches nothing but itself and is reached by this machine only.
+	// Network is an existing Docker network that all instances join. Empty: none, or
+	// for contract http a private one that only this machine is on.
 	Network string
 	// User is "uid:gid", what instances run as; never root. Empty: 65532:65532 when this process is
 	// root's, else its own user, as the instance's socket must be shared by both.
