@@ -168,7 +168,26 @@ func lastLines(log string) string {
 func (e *Engine) Stop() error { return e.signal(syscall.SIGTERM) }
 
 // Kill ends the engine by force. Its containers run on, until it is restarted or closed.
-func (e *Engine) Kill() error { return e.signal(syscall.SIGKILL) }
+func (e *Engine) Kill() error {
+	if err := e.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	// Its containerd dies with it (PR_SET_PDEATHSIG). Where nobody reaps orphans it stays a zombie, which
+	// the next dockerd would take for one that runs.
+	pidfile := filepath.Join(e.dir, "run", "containerd", "containerd.pid")
+	text, err := os.ReadFile(pidfile)
+	if err != nil {
+		return nil // it had none yet
+	}
+	for end := time.Now().Add(startTime); time.Now().Before(end); time.Sleep(time.Millisecond) { // it is no child of ours
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/stat")
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if err != nil || strings.HasPrefix(rest, "Z") {
+			return os.Remove(pidfile)
+		}
+	}
+	return errors.New("containerd does not end")
+}
 
 // Freeze stops the engine in its tracks: it is connected to, and does not answer. Thaw lets it go on.
 func (e *Engine) Freeze() error { return e.cmd.Process.Signal(syscall.SIGSTOP) }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -18,10 +19,9 @@ const MaxLine = 64 << 10
 
 // Defaults of Options.
 const (
-	DefaultHost     = "unix:///var/run/docker.sock"
-	DefaultParallel = 4
-	DefaultTmpSize  = 64 << 20
-	DefaultLogKeep  = 1 << 20
+	DefaultHost    = "unix:///var/run/docker.sock"
+	DefaultTmpSize = 64 << 20
+	DefaultLogKeep = 1 << 20
 )
 
 // Pull is when an image is fetched from its registry.
@@ -57,7 +57,8 @@ type Options struct {
 	// User is "uid:gid", what instances run as; never root. Empty: 65532:65532 when this process is
 	// root's, else its own user, as the instance's socket must be shared by both.
 	User string
-	// Parallel is how many containers the engine creates or starts at a time. Zero: DefaultParallel.
+	// Parallel is how many containers the engine creates or starts at a time. Zero: two for
+	// each CPU, as more make each start slower and none faster.
 	Parallel int
 	// TmpSize bounds /tmp, the one place an instance can write to, in bytes. Zero: DefaultTmpSize.
 	TmpSize int64
@@ -136,7 +137,7 @@ func (o *Options) withDefaults() (config, error) {
 		bad("Parallel, TmpSize, LogKeep", "one of them is negative")
 	}
 	if c.Parallel == 0 {
-		c.Parallel = DefaultParallel
+		c.Parallel = 2 * runtime.NumCPU()
 	}
 	if c.TmpSize == 0 {
 		c.TmpSize = DefaultTmpSize
