@@ -1,0 +1,263 @@
+package durable
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/workflow"
+)
+
+// Kinds of futures that are no steps.
+const (
+	kindCoroutine workflow.CommandKind = 0
+	kindDone      workflow.CommandKind = 255
+)
+
+// future is what a Future holds whatever its type.
+type future struct {
+	x          *execution
+	scope      *scope
+	prev, next *future // in scope's open ones
+	kind       workflow.CommandKind
+	// id and node of the step; empty if it is none. target and name are what it opened.
+	id, node, name string
+	target         faas.Ref
+
+	settled bool
+	payload workflow.Payload
+	value   any // of a coroutine
+	err     error
+	waiters []*coroutine
+	then    func()
+}
+
+// Future is a result that may not be there yet: of a step or of a coroutine. The zero Future is
+// not usable.
+type Future[T any] struct{ f *future }
+
+// Awaitable is a Future of any type, for Select.
+type Awaitable interface{ future() *future }
+
+func (f Future[T]) future() *future { return f.f }
+
+// Get waits for the result. The error of a step that failed wraps its *workflow.Failure, so that
+// errors.As finds it, and has a class: ErrTimeout, ErrCanceled, ErrNotFound, ErrDenied
+// (FailureRejected), ErrUnavailable (FailurePlatform), ErrExhausted (FailureLimit), ErrInternal (FailureProgram),
+// ErrFunction for every other. A result that is no T is ErrInvalidArgument. Get may be called again.
+func (f Future[T]) Get() (T, error) {
+	var none T
+	u := f.f
+	u.executionOf().enter()
+	u.x.wait(u)
+	if u.err != nil {
+		return none, u.err
+	}
+	if u.kind == kindCoroutine {
+		v, _ := u.value.(T)
+		return v, nil
+	}
+	return decode[T](u.x, u.payload, u.id)
+}
+
+// Err waits for the result and returns its error alone.
+func (f Future[T]) Err() error {
+	f.f.executionOf().enter()
+	f.f.x.wait(f.f)
+	return f.f.err
+}
+
+// Ready reports whether Get returns without waiting.
+func (f Future[T]) Ready() bool {
+	f.f.executionOf().enter()
+	return f.f.settled
+}
+
+// Close gives up a step that is still open: its call is cancelled, its signal not consumed, its timer
+// does not fire, and Get returns ErrCanceled. It does nothing to a coroutine (cancel its Context) and to
+// what has ended.
+func (f Future[T]) Close() {
+	u := f.f
+	u.executionOf().enter()
+	if u.settled || u.id == "" {
+		return
+	}
+	u.x.close(u, failed(u.what(), u.id, &workflow.Failure{Name: workflow.FailureCanceled, Cause: "the workflow closed the step"}))
+}
+
+// Token returns the token with which somebody outside may end the step: a call with StepOptions.Callback,
+// or an activity (see workflow.Workers). It ends whichever attempt is under way. Empty for what is no step.
+func (f Future[T]) Token() string {
+	u := f.f
+	u.executionOf().enter()
+	if u.id == "" {
+		return ""
+	}
+	return workflow.Token{Execution: u.x.start.Execution, Step: u.id}.Sign(u.x.start.Secret)
+}
+
+// Select waits until at least one of the futures is ready and returns the index of the first of those
+// that are. The others go on: Close those that are no longer wanted, a signal above all, since
+// an open wait consumes the next signal. Without futures it returns -1.
+func Select(futures ...Awaitable) int {
+	if len(futures) == 0 {
+		return -1
+	}
+	x := futures[0].future().executionOf()
+	x.enter()
+	waits := make([]*future, len(futures))
+	for i, a := range futures {
+		waits[i] = a.future()
+	}
+	for {
+		for i, f := range waits {
+			if f.settled {
+				return i
+			}
+		}
+		co := x.current
+		for _, f := range waits {
+			f.waiters = append(f.waiters, co)
+		}
+		x.park(waits, "")
+		for _, f := range waits {
+			f.waiters = slices.DeleteFunc(f.waiters, func(w *coroutine) bool { return w == co })
+		}
+	}
+}
+
+func (f *future) executionOf() *execution {
+	if f == nil {
+		return nil
+	}
+	return f.x
+}
+
+// what says what a step does: "call default/charge".
+func (f *future) what() string {
+	switch f.kind {
+	case workflow.CommandCall:
+		return "call " + f.target.String()
+	case workflow.CommandChild:
+		return "child " + f.target.String()
+	case workflow.CommandActivity:
+		return "activity " + f.name
+	case workflow.CommandWait:
+		return "signal " + f.name
+	case workflow.CommandTimer:
+		return "timer"
+	}
+	return "record"
+}
+
+// describe is for messages: `"charge#2" (call default/charge)`.
+func (f *future) describe() string {
+	if f == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%q (%s)", f.id, f.what())
+}
+
+// targets reports whether an event that names what its step targeted may be this step's.
+func (f *future) targets(name string) bool {
+	switch f.kind {
+	case workflow.CommandCall, workflow.CommandChild:
+		return name == f.target.String()
+	case workflow.CommandActivity, workflow.CommandWait:
+		return name == f.name
+	}
+	return true
+}
+
+// describe says what an event says about its step.
+func describe(node, name string) string {
+	switch {
+	case name == "" || name == node:
+		return "node " + node
+	case node == "":
+		return "of " + name
+	}
+	return "node " + node + " of " + name
+}
+
+// waitsFor is for messages.
+func (co *coroutine) waitsFor() string {
+	var names []string
+	for _, f := range co.on {
+		switch f.kind {
+		case kindDone:
+			names = append(names, "cancellation")
+		case kindCoroutine:
+			names = append(names, "a coroutine")
+		default:
+			names = append(names, f.describe())
+		}
+	}
+	if co.what != "" {
+		names = append(names, co.what)
+	}
+	if len(names) == 0 {
+		return "its turn"
+	}
+	return strings.Join(names, " or ")
+}
+
+// encode turns a value into a payload. A workflow.Payload is passed on as it is; nil is no value.
+func encode(v any) (workflow.Payload, error) {
+	switch v := v.(type) {
+	case nil:
+		return workflow.Payload{}, nil
+	case workflow.Payload:
+		return v, nil
+	}
+	return workflow.MarshalPayload(v)
+}
+
+// decode turns a payload into a T. A payload whose bytes cannot be had now aborts the turn.
+func decode[T any](x *execution, p workflow.Payload, key string) (T, error) {
+	var v T
+	if to, ok := any(&v).(*workflow.Payload); ok {
+		*to = p
+		return v, nil
+	}
+	if p.IsZero() {
+		return v, nil
+	}
+	data, err := p.Bytes(context.Background())
+	if err != nil {
+		x.abort(err)
+	}
+	if p.MediaType() != workflow.MediaTypeJSON {
+		switch to := any(&v).(type) {
+		case *[]byte:
+			*to = slices.Clone(data)
+			return v, nil
+		case *string:
+			*to = string(data)
+			return v, nil
+		}
+		return v, faas.Errorf("durable", "decode", key, faas.ErrInvalidArgument, "the value is %s, not JSON: read it as workflow.Payload, []byte or string", p.MediaType())
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		var none T
+		return none, faas.Errorf("durable", "decode", key, faas.ErrInvalidArgument, "%w", err)
+	}
+	return v, nil
+}
+
+// marker is a patch whose outcome is not known yet.
+type marker struct {
+	x  *execution
+	id string
+	f  *future
+	at time.Time
+}
+
+func (m *marker) decide(patched bool) {
+	m.x.patches[m.id] = patched
+	m.x.pending = slices.DeleteFunc(m.x.pending, func(o *marker) bool { return o == m })
+}

@@ -1,0 +1,61 @@
+package durable
+
+import (
+	"time"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/workflow"
+)
+
+// program is the Program of one Code.
+type program struct {
+	code   Code
+	budget time.Duration
+}
+
+// Step implements workflow.Program.
+func (p *program) Step(s workflow.State, e *workflow.Event) (workflow.State, []workflow.Command, error) {
+	x, _ := s.(*execution)
+	starts := e.Kind == workflow.ExecutionStarted && x == nil || e.Kind == workflow.ExecutionContinued
+	if starts && e.Start == nil || !starts && (x == nil || e.Kind == workflow.ExecutionStarted) {
+		p.Release(s)
+		return nil, nil, faas.Errorf(Name, "step", p.code.id(), faas.ErrConflict, "event %d is %s; a log begins with one execution-started", e.Seq, e.Kind)
+	}
+	var err error
+	if starts {
+		p.Release(s)
+		x = newExecution(p, e)
+	} else {
+		err = x.feed(e)
+	}
+	if err == nil {
+		err = x.turn()
+	}
+	if err != nil {
+		p.Release(x)
+		return nil, nil, err
+	}
+	if x.ended {
+		p.Release(x)
+	}
+	commands := x.commands
+	x.commands = nil
+	return x, commands, nil
+}
+
+// Snapshot is ErrUnimplemented: the state is the stacks of coroutines. Recovery folds the log.
+func (p *program) Snapshot(workflow.State) ([]byte, error) {
+	return nil, faas.Errorf(Name, "snapshot", p.code.id(), faas.ErrUnimplemented, "the state of Go code cannot be encoded; its log is folded again")
+}
+
+// Restore is ErrCorrupt: there are no snapshots.
+func (p *program) Restore([]byte, workflow.PayloadSource) (workflow.State, error) {
+	return nil, faas.Errorf(Name, "restore", p.code.id(), faas.ErrCorrupt, "there are no snapshots of Go code")
+}
+
+// Release implements workflow.Releaser: it ends the coroutines of the state.
+func (p *program) Release(s workflow.State) {
+	if x, _ := s.(*execution); x != nil && !x.lost.Load() && !x.released {
+		x.release()
+	}
+}
