@@ -269,21 +269,21 @@ func (c Context) WithCancel() (ctx Context, cancel func()) {
 
 // WithTimeout is WithCancel, and cancels after d by itself; what it closes fails with ErrTimeout then.
 func (c Context) WithTimeout(d time.Duration) (ctx Context, cancel func()) {
-	ctx, cancel = c.WithCancel()
+	sub, end := c.WithCancel()
 	timer := c.Timer(d)
 	expire := func() {
 		if timer.f.err == nil {
-			ctx.scope.cancel(&workflow.Failure{Name: workflow.FailureTimeout, Cause: "not done within " + d.String()})
+			sub.scope.cancel(&workflow.Failure{Name: workflow.FailureTimeout, Cause: "not done within " + d.String()})
 		}
 	}
 	if timer.f.settled {
 		expire()
-		return ctx, cancel
+		return sub, end
 	}
 	timer.f.then = expire
-	return ctx, func() {
+	return sub, func() {
 		timer.Close()
-		cancel()
+		end()
 	}
 }
 

@@ -42,11 +42,11 @@ func (w *watch) finish() bool { return w.state.CompareAndSwap(watchRunning, watc
 func (w *watch) overrun() bool { return w.state.Load() == watchOverrun }
 
 // begin starts a turn's time.
-func (x *execution) begin() {
+func (x *execution) begin() *watch {
 	if x.watch != nil {
 		x.watch.state.Store(watchRunning)
 		x.watch.timer.Reset(x.program.budget)
-		return
+		return x.watch
 	}
 	w, idle := &watch{}, x.idle
 	w.timer = time.AfterFunc(x.program.budget, func() {
@@ -55,15 +55,16 @@ func (x *execution) begin() {
 		}
 	})
 	x.watch = w
+	return w
 }
 
 // await waits for the end of the turn. After false x belongs to the coroutine that did not come back.
-func (x *execution) await() bool {
+func (x *execution) await(w *watch) bool {
 	<-x.idle
-	if x.watch.overrun() {
+	if w.overrun() {
 		return false
 	}
-	if !x.watch.timer.Stop() {
+	if !w.timer.Stop() {
 		x.watch = nil // its function may still run, and must not meet the next turn
 	}
 	return true
@@ -75,9 +76,9 @@ func (x *execution) run() bool {
 	if next == nil {
 		return true
 	}
-	x.begin()
+	w := x.begin()
 	x.hand(next)
-	return x.await()
+	return x.await(w)
 }
 
 // spawn adds a coroutine that runs body.
@@ -233,9 +234,9 @@ func (x *execution) release() {
 		if !co.started {
 			continue
 		}
-		x.begin()
+		w := x.begin()
 		co.resume <- struct{}{}
-		if !x.await() {
+		if !x.await(w) {
 			return
 		}
 	}

@@ -60,7 +60,7 @@ const longLog = 50_000
 
 func newExecution(p *program, e *workflow.Event) *execution {
 	x := &execution{
-		program: p, start: e.Start, input: e.Payload, now: e.Time, first: e.Seq,
+		program: p, start: e.Start, input: e.Payload, now: e.Time, seq: e.Seq, first: e.Seq,
 		open: map[string]*future{}, counts: map[string]int{}, idle: make(chan struct{}, 1),
 	}
 	seed := e.Start.Seed

@@ -3,8 +3,6 @@ package durable_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -90,6 +88,9 @@ func (h *host) event(e workflow.Event) error {
 		case c.Kind.Ends():
 			h.end = &c
 		}
+	}
+	if e.Kind == workflow.StepSucceeded || e.Kind == workflow.StepFailed {
+		h.drop(e.Step) // opened in answer to its outcome
 	}
 	return nil
 }
@@ -193,47 +194,3 @@ func show(commands []workflow.Command) string {
 }
 
 func fn(name string) faas.Ref { return faas.Ref{Name: name} }
-
-func TestOneStepAfterTheOther(t *testing.T) {
-	code := durable.Workflow("sum", "1", func(ctx durable.Context, in int) (int, error) {
-		sum := 0
-		for i := range in {
-			n, err := durable.Call[int](ctx, fn("double"), i, nil).Get()
-			if err != nil {
-				return 0, err
-			}
-			sum += n
-		}
-		return sum, nil
-	})
-	h := begin(t, code, 3)
-	for i, step := range []string{"double", "double#2", "double#3"} {
-		require.Equal(t, []string{step}, h.steps())
-		require.Equal(t, "double", h.command(step).Node)
-		h.succeed(step, 2*i)
-	}
-	require.Equal(t, "6", h.output())
-	h.refold(h.program)
-}
-
-func TestFailuresAreErrorsWithAName(t *testing.T) {
-	var got error
-	code := durable.Workflow("w", "1", func(ctx durable.Context, in int) (int, error) {
-		_, got = durable.Call[int](ctx, fn("charge"), nil, nil).Get()
-		return 0, fmt.Errorf("cannot pay: %w", got)
-	})
-	h := begin(t, code, 0)
-	h.fail("charge", "CardDeclined")
-	require.ErrorIs(t, got, faas.ErrFunction)
-	require.True(t, durable.Failed(got, "CardDeclined"))
-	f := h.failure()
-	require.Equal(t, "CardDeclined", f.Name)
-	require.Contains(t, f.Cause, "cannot pay")
-
-	h = begin(t, code, 0)
-	h.fail("charge", workflow.FailureTimeout)
-	require.ErrorIs(t, got, faas.ErrTimeout)
-
-	plain := durable.Workflow("w", "1", func(ctx durable.Context, in int) (int, error) { return 0, errors.New("no") })
-	require.Equal(t, &workflow.Failure{Name: workflow.FailureFunction, Cause: "no"}, begin(t, plain, 0).failure())
-}
