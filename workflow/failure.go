@@ -1,8 +1,8 @@
 package workflow
 
-// Names of failures that the engine gives. A function names others: an answer with a
-// status of 500 or more whose body is a JSON object {"errorType": …, "errorMessage": …}
-// (AWS Lambda's shape) fails with errorType as its name; retry rules and languages match on it.
+// Names of failures that the engine gives. An answer with a status of 400 or more is a failure. Its
+// body may name it: a JSON object {"errorType": …, "errorMessage": …} (AWS Lambda's shape) fails
+// with errorType as its name. Retry rules and languages match on names.
 const (
 	// FailureFunction: the function failed without naming how.
 	FailureFunction = "FunctionError"
