@@ -106,9 +106,10 @@ type StepOptions struct {
 	Slots int `json:"slots,omitempty"`
 	// Header is sent with the function's request besides the engine's own.
 	Header http.Header `json:"header,omitempty"`
-	// Method and Path of the request; empty: POST and "/".
+	// Method, Path and Query of the request; empty: POST, "/" and none. Query is without "?".
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
+	Query  string `json:"query,omitempty"`
 }
 
 // Validate returns ErrInvalidArgument with every fault.
