@@ -26,6 +26,8 @@ func main() {
 		{Name: "herd", What: "1,000 calls at once to a cold function", Run: herd},
 		{Name: "parked", What: "100,000 calls that wait in a queue", Run: parked},
 		{Name: "idle", What: "10,000 registered functions that nobody calls", Run: idle},
+		{Name: "workflow-express", What: "executions without durability, beside goroutines and channels", Run: workflowExpress},
+		{Name: "workflow-standard", What: "durable executions, beside a journal on the same disk", Run: workflowStandard},
 		{Name: "workflow-peers", What: "5 steps, and 100 in parallel, beside DBOS and Temporal at the same durability", Run: workflowPeers},
 	})
 }

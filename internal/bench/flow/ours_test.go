@@ -1,0 +1,24 @@
+package flow
+
+import (
+	"context"
+	"testing"
+)
+
+func TestOursRunsTheTrees(t *testing.T) {
+	o, err := OpenOurs(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tree := range Trees() {
+		for name, e := range map[string]Engine{"standard": o.Standard(), "express": o.Express()} {
+			got, err := e.Run(context.Background(), tree)
+			if err != nil || got != tree.Want() {
+				t.Errorf("%s %s: %d, %v", name, tree.Name, got, err)
+			}
+		}
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+}
