@@ -1,0 +1,323 @@
+// Package durabletest runs workflows of package durable in tests: on the real workflow engine, with stores in memory,
+// functions that are the test's own, and virtual time (testing/synctest), in which a year passes at once.
+//
+//	func TestApproval(t *testing.T) {
+//		code := durable.Workflow("approve", "1", approve)
+//		durabletest.Run(t, func(env *durabletest.Env) {
+//			durabletest.Function(env, "quote", func(ctx context.Context, o Order) (Quote, error) { return Quote{Price: 12}, nil })
+//			x := env.Start("approve", Order{ID: 7})
+//			time.Sleep(47 * time.Hour) // virtual
+//			x.Signal("approve", true)
+//			out, err := durabletest.Result[string](x)
+//			…
+//			calls := env.Calls("quote")
+//		}, code)
+//	}
+//
+// When the test's function has returned, the log of each of its executions is replayed (durable.Replay): code
+// that is not deterministic fails the test.
+//
+// # Concurrency
+//
+// Functions and activities run in goroutines of the engine, so they share nothing with the test without a lock. Everything
+// stays within the bubble of testing/synctest: no network, no other tests' goroutines.
+package durabletest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/durable"
+	"github.com/joinery/faas/workflow/engine"
+	"github.com/joinery/faas/workflow/fifo"
+	"github.com/joinery/faas/workflow/memdefinitions"
+	"github.com/joinery/faas/workflow/memstore"
+)
+
+// Env is an engine that runs workflows, and stands in for the rest of the world.
+type Env struct {
+	t      *testing.T
+	lang   *durable.Language
+	engine *engine.Engine
+
+	mu        sync.Mutex
+	functions map[string]handler
+	calls     []Call
+	ctx       context.Context // ends with the test
+	workers   sync.WaitGroup
+}
+
+// handler answers a function's call or an activity.
+type handler func(ctx context.Context, c Call) (workflow.Payload, error)
+
+// Call is a call of a function, or an activity, as it arrived.
+type Call struct {
+	// Function is the function's or activity's name.
+	Function  string
+	Execution workflow.ExecutionRef // of activities
+	// Key is the idempotency key: the same for every attempt.
+	Key     string
+	Attempt string
+	Header  http.Header // of functions
+	// At is the virtual time.
+	At    time.Time
+	Input workflow.Payload
+}
+
+// Run runs test with an engine that knows the given code, each registered under its name. It ends what test
+// left open, and fails t when the history of an execution does not replay.
+func Run(t *testing.T, test func(env *Env), code ...durable.Code) {
+	t.Helper()
+	lang, err := durable.New(nil, code...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		env := &Env{t: t, lang: lang, functions: map[string]handler{}, ctx: ctx}
+		env.start(code)
+		defer func() {
+			if !t.Failed() {
+				env.replay()
+			}
+			cancel()
+			if err := env.engine.Close(); err != nil {
+				t.Error(err)
+			}
+			env.workers.Wait()
+		}()
+		test(env)
+	})
+}
+
+func (env *Env) start(code []durable.Code) {
+	env.t.Helper()
+	languages, err := workflow.NewLanguages(env.lang)
+	env.must(err)
+	registry, err := memdefinitions.New(languages)
+	env.must(err)
+	for _, c := range code {
+		_, err := registry.Register(env.ctx, c.Definition())
+		env.must(err)
+	}
+	env.engine, err = engine.New(engine.Config{
+		Functions: faas.InvokerFunc(env.invoke), Registry: registry, Languages: languages,
+		Scheduler: fifo.New(nil), Store: memstore.New(nil), Express: memstore.New(nil),
+	})
+	env.must(err)
+	env.must(env.engine.Recover(env.ctx))
+}
+
+func (env *Env) must(err error) {
+	env.t.Helper()
+	if err != nil {
+		env.t.Fatal(err)
+	}
+}
+
+// Engine is the engine, for what Env and Execution have no method for: queries, control, explanations.
+func (env *Env) Engine() *engine.Engine { return env.engine }
+
+// Function stands in for a function of that name, in any namespace. It gets the call's body as In; what it returns is the answer.
+// A *workflow.Failure in its error names how the function failed. It may take its time with
+// time.Sleep, which is virtual. Functions that nobody stands in for are not found.
+func Function[In, Out any](env *Env, name string, fn func(ctx context.Context, in In) (Out, error)) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.functions[name] = handle(fn)
+}
+
+// handle makes a handler of a function.
+func handle[In, Out any](fn func(ctx context.Context, in In) (Out, error)) handler {
+	return func(ctx context.Context, c Call) (p workflow.Payload, err error) {
+		var in In
+		if to, ok := any(&in).(*workflow.Payload); ok {
+			*to = c.Input
+		} else if c.Input.Size() > 0 {
+			if err := c.Input.Unmarshal(ctx, &in); err != nil {
+				return p, err
+			}
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return p, err
+		}
+		if p, ok := any(out).(workflow.Payload); ok {
+			return p, nil
+		}
+		return workflow.MarshalPayload(out)
+	}
+}
+
+// invoke is the platform's function path.
+func (env *Env) invoke(ctx context.Context, req *faas.Request) (*faas.Response, error) {
+	body, err := req.Body.ReadAll(0)
+	if err != nil {
+		return nil, err
+	}
+	c := Call{Function: req.Function.Name, Key: req.Header.Get(workflow.HeaderIdempotencyKey), Attempt: req.Header.Get(workflow.HeaderAttempt),
+		Header: req.Header, At: time.Now(), Input: workflow.Bytes(req.Header.Get("Content-Type"), body)}
+	fn := env.record(c)
+	if fn == nil {
+		return nil, faas.Errorf("durabletest", "invoke", c.Function, faas.ErrNotFound, "the test has no such function")
+	}
+	out, err := fn(ctx, c)
+	if err == nil {
+		data, err := out.Bytes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &faas.Response{Header: http.Header{"Content-Type": {out.MediaType()}}, Body: faas.Bytes(data)}, nil
+	}
+	if ctx.Err() != nil {
+		return nil, faas.ContextError(ctx, "durabletest", "invoke", c.Function)
+	}
+	var class *faas.Error
+	if errors.As(err, &class) {
+		return nil, err
+	}
+	answer := []byte(err.Error())
+	if f := new(workflow.Failure); errors.As(err, &f) {
+		if answer, err = json.Marshal(map[string]string{"errorType": f.Name, "errorMessage": f.Cause}); err != nil {
+			return nil, err
+		}
+	}
+	return &faas.Response{Status: http.StatusInternalServerError, Body: faas.Bytes(answer)}, nil
+}
+
+// record keeps the call and returns who answers it.
+func (env *Env) record(c Call) handler {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	env.calls = append(env.calls, c)
+	return env.functions[c.Function]
+}
+
+// Calls returns the calls of a function, and the activities, of that name so far, in the order they arrived.
+func (env *Env) Calls(name string) []Call {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	var calls []Call
+	for _, c := range env.calls {
+		if c.Function == name {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// Start starts an execution of a workflow that was registered, or fails the test.
+func (env *Env) Start(name string, input any) *Execution {
+	env.t.Helper()
+	return env.StartRequest(workflow.StartRequest{Workflow: faas.Ref{Name: name}}, input)
+}
+
+// StartRequest is Start with everything that may be asked for; input becomes req.Input.
+func (env *Env) StartRequest(req workflow.StartRequest, input any) *Execution {
+	env.t.Helper()
+	var err error
+	req.Input, err = workflow.MarshalPayload(input)
+	env.must(err)
+	ref, err := env.engine.Start(env.ctx, req)
+	env.must(err)
+	return &Execution{env: env, ref: ref}
+}
+
+// Execution is one that the test started.
+type Execution struct {
+	env *Env
+	ref workflow.ExecutionRef
+}
+
+// Ref names it.
+func (x *Execution) Ref() workflow.ExecutionRef { return x.ref }
+
+// Signal sends a signal, or fails the test.
+func (x *Execution) Signal(name string, value any) {
+	x.env.t.Helper()
+	p, err := workflow.MarshalPayload(value)
+	x.env.must(err)
+	x.env.must(x.env.engine.Signal(x.env.ctx, x.ref, name, p))
+}
+
+// Control changes the course, or fails the test.
+func (x *Execution) Control(action workflow.Action, reason string) {
+	x.env.t.Helper()
+	x.env.must(x.env.engine.Control(x.env.ctx, x.ref, workflow.Control{Action: action, Reason: reason}))
+}
+
+// Wait returns the record once the execution has closed. An execution that can never close, because nothing is left that could
+// happen, is a deadlock of the bubble: synctest fails the test then.
+func (x *Execution) Wait() workflow.Execution {
+	x.env.t.Helper()
+	record, err := x.env.engine.Wait(x.env.ctx, x.ref)
+	x.env.must(err)
+	return record
+}
+
+// History returns the log so far.
+func (x *Execution) History() []workflow.Event {
+	x.env.t.Helper()
+	events, err := x.env.history(x.ref)
+	x.env.must(err)
+	return events
+}
+
+// Result waits for the end and returns the output; the error is the *workflow.Failure of an execution that did not succeed.
+func Result[Out any](x *Execution) (out Out, err error) {
+	x.env.t.Helper()
+	record := x.Wait()
+	if record.Status != workflow.StatusSucceeded {
+		if record.Failure == nil {
+			return out, &workflow.Failure{Name: string(record.Status)}
+		}
+		return out, record.Failure
+	}
+	if to, ok := any(&out).(*workflow.Payload); ok {
+		*to = record.Output
+		return out, nil
+	}
+	return out, record.Output.Unmarshal(x.env.ctx, &out)
+}
+
+func (env *Env) history(ref workflow.ExecutionRef) ([]workflow.Event, error) {
+	var events []workflow.Event
+	for q := (workflow.HistoryQuery{Limit: workflow.MaxPage}); ; {
+		page, err := env.engine.History(env.ctx, ref, q)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, page.Events...)
+		if q.Token = page.Next; q.Token == "" {
+			return events, nil
+		}
+	}
+}
+
+// replay checks that what ran is deterministic.
+func (env *Env) replay() {
+	env.t.Helper()
+	for q := (workflow.ExecutionQuery{Limit: workflow.MaxPage}); ; {
+		page, err := env.engine.List(env.ctx, q)
+		env.must(err)
+		for _, x := range page.Executions {
+			events, err := env.history(x.Ref)
+			env.must(err)
+			if err := durable.Replay(env.lang, events); err != nil {
+				env.t.Error(fmt.Errorf("execution %s of workflow %s cannot be replayed: %w", x.Ref, x.Workflow, err))
+			}
+		}
+		if q.Token = page.Next; q.Token == "" {
+			return
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package durabletest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/joinery/faas"
+	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/durable"
+	"github.com/joinery/faas/workflow/durable/durabletest"
+)
+
+func fn(name string) faas.Ref { return faas.Ref{Name: name} }
+
+func TestAYearPassesAtOnce(t *testing.T) {
+	code := durable.Workflow("year", "1", func(ctx durable.Context, in int) (time.Time, error) {
+		err := ctx.Sleep(365 * 24 * time.Hour)
+		return ctx.Now(), err
+	})
+	durabletest.Run(t, func(env *durabletest.Env) {
+		began := time.Now()
+		out, err := durabletest.Result[time.Time](env.Start("year", 0))
+		require.NoError(t, err)
+		require.WithinDuration(t, began.Add(365*24*time.Hour), out, time.Second)
+	}, code)
+}
+
+func TestFunctionsOfTheTest(t *testing.T) {
+	retry := &durable.CallOptions{StepOptions: workflow.StepOptions{Retry: workflow.Retry{{Failures: []string{"Busy"}, Max: 3, Interval: time.Hour}}}}
+	code := durable.Workflow("w", "1", func(ctx durable.Context, in int) (int, error) {
+		n, err := durable.Call[int](ctx, fn("double"), in, retry).Get()
+		if err != nil {
+			return 0, err
+		}
+		return n, durable.Call[any](ctx, fn("missing"), nil, nil).Err()
+	})
+	durabletest.Run(t, func(env *durabletest.Env) {
+		n := 0
+		durabletest.Function(env, "double", func(ctx context.Context, in int) (int, error) {
+			if n++; n < 3 {
+				return 0, &workflow.Failure{Name: "Busy", Cause: "come again"}
+			}
+			time.Sleep(time.Minute)
+			return 2 * in, nil
+		})
+		_, err := durabletest.Result[int](env.Start("w", 4))
+		require.True(t, durable.Failed(err, workflow.FailureNotFound), err)
+		calls := env.Calls("double")
+		require.Len(t, calls, 3)
+		require.Equal(t, calls[0].Key, calls[2].Key)
+		require.Equal(t, "3", calls[2].Attempt)
+		require.GreaterOrEqual(t, calls[2].At.Sub(calls[0].At), 3*time.Hour)
+	}, code)
+}
+
+func TestPlainErrorsAreFunctionErrors(t *testing.T) {
+	code := durable.Workflow("w", "1", func(ctx durable.Context, in int) (int, error) {
+		return durable.Call[int](ctx, fn("f"), in, nil).Get()
+	})
+	durabletest.Run(t, func(env *durabletest.Env) {
+		durabletest.Function(env, "f", func(context.Context, int) (int, error) { return 0, errors.New("out of paper") })
+		_, err := durabletest.Result[int](env.Start("w", 4))
+		require.True(t, durable.Failed(err, workflow.FailureFunction), err)
+		require.ErrorContains(t, err, "out of paper")
+	}, code)
+}
