@@ -20,6 +20,7 @@ type coroutine struct {
 	started, queued bool
 	// on are the futures it waits for, what anything else; both are for people.
 	on         []*future
+	one        [1]*future // on, when it is one
 	what       string
 	prev, next *coroutine
 }

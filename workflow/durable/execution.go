@@ -28,9 +28,10 @@ type execution struct {
 	queries  map[string]query
 
 	// open steps by ID; how many were opened under each base of an ID; the last one.
-	open   map[string]*future
-	counts map[string]int
-	last   atomic.Pointer[future]
+	open    map[string]*future
+	counts  map[string]int
+	scratch []byte // of nextID
+	last    atomic.Pointer[future]
 	// patches are the decided patch markers, pending those whose outcome is not known yet, oldest first.
 	patches map[string]bool
 	pending []*marker
@@ -188,13 +189,17 @@ const timerBase = "timer:"
 func (x *execution) nextID(base string) string {
 	n := x.counts[base] + 1
 	x.counts[base] = n
-	switch {
-	case base == timerBase:
-		return base + strconv.Itoa(n) + x.suffix
-	case n == 1:
+	if n == 1 && base != timerBase {
 		return base + x.suffix
 	}
-	return base + "#" + strconv.Itoa(n) + x.suffix
+	id := append(x.scratch[:0], base...)
+	if base != timerBase {
+		id = append(id, '#')
+	}
+	id = strconv.AppendInt(id, int64(n), 10)
+	id = append(id, x.suffix...)
+	x.scratch = id
+	return string(id)
 }
 
 func (x *execution) command(c workflow.Command) { x.commands = append(x.commands, c) }
@@ -203,10 +208,13 @@ func (x *execution) command(c workflow.Command) { x.commands = append(x.commands
 func (x *execution) settle(f *future, p workflow.Payload, value any, err error) {
 	f.payload, f.value, f.err, f.settled = p, value, err, true
 	f.scope.remove(f)
-	for _, co := range f.waiters {
+	if f.waiter != nil {
+		x.wake(f.waiter)
+	}
+	for _, co := range f.more {
 		x.wake(co)
 	}
-	f.waiters = nil
+	f.waiter, f.more = nil, nil
 	if f.then != nil {
 		f.then()
 	}

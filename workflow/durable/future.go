@@ -32,8 +32,10 @@ type future struct {
 	payload workflow.Payload
 	value   any // of a coroutine
 	err     error
-	waiters []*coroutine
-	then    func()
+	// waiter and more wait for it, in this order; there is seldom more than one.
+	waiter *coroutine
+	more   []*coroutine
+	then   func()
 }
 
 // Future is a result that may not be there yet: of a step or of a coroutine. The zero Future is
@@ -121,12 +123,31 @@ func Select(futures ...Awaitable) int {
 		}
 		co := x.current
 		for _, f := range waits {
-			f.waiters = append(f.waiters, co)
+			f.expect(co)
 		}
 		x.park(waits, "")
 		for _, f := range waits {
-			f.waiters = slices.DeleteFunc(f.waiters, func(w *coroutine) bool { return w == co })
+			f.ignore(co)
 		}
+	}
+}
+
+// expect makes co wait for the future, ignore takes that back.
+func (f *future) expect(co *coroutine) {
+	if f.waiter == nil {
+		f.waiter = co
+	} else {
+		f.more = append(f.more, co)
+	}
+}
+
+func (f *future) ignore(co *coroutine) {
+	f.more = slices.DeleteFunc(f.more, func(w *coroutine) bool { return w == co })
+	if f.waiter != co {
+		return
+	}
+	if f.waiter = nil; len(f.more) > 0 {
+		f.waiter, f.more = f.more[0], f.more[1:]
 	}
 }
 

@@ -151,8 +151,10 @@ func (c Context) open(f *future, base string, cmd workflow.Command) {
 // wait waits until the future is settled.
 func (x *execution) wait(f *future) {
 	for !f.settled {
-		f.waiters = append(f.waiters, x.current)
-		x.park([]*future{f}, "")
+		co := x.current
+		f.expect(co)
+		co.one[0] = f
+		x.park(co.one[:], "")
 	}
 }
 
