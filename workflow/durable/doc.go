@@ -37,8 +37,7 @@
 //   - whatever is outside is reached by Call, Activity, Child and SideEffect.
 //
 // Step IDs are the name of what is called, numbered when there are several: "charge", "charge#2", "timer:1",
-// "signal:approve", "child:ship", "activity:pack", "record:region". After ContinueAsNew they carry the
-// number of the event that began the log ("charge@120"), so that idempotency keys stay unique.
+// "signal:approve", "child:ship", "activity:pack", "record:region".
 //
 // # Changing code
 //

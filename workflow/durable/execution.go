@@ -17,7 +17,6 @@ type execution struct {
 	program *program
 	start   *workflow.Start
 	input   workflow.Payload
-	suffix  string // of step IDs, for logs that another one continued
 
 	now      time.Time
 	seq      uint64 // of the event that is folded
@@ -64,13 +63,7 @@ func newExecution(p *program, e *workflow.Event) *execution {
 		program: p, start: e.Start, input: e.Payload, now: e.Time, seq: e.Seq, first: e.Seq,
 		open: map[string]*future{}, counts: map[string]int{}, idle: make(chan struct{}, 1),
 	}
-	seed := e.Start.Seed
-	if e.Kind == workflow.ExecutionContinued {
-		// A step of this log is not a step of the one before, and neither are its random numbers.
-		x.suffix = "@" + strconv.FormatUint(e.Seq, 10)
-		seed ^= e.Seq
-	}
-	x.random = rand.New(rand.NewPCG(seed, e.Seq))
+	x.random = rand.New(rand.NewPCG(e.Start.Seed, e.Seq))
 	x.root = &scope{x: x}
 	x.spawn(func() {
 		out, err := p.code.run(Context{x, x.root}, x.input)
@@ -117,7 +110,7 @@ func (x *execution) match(e *workflow.Event) (*future, error) {
 		return nil, nil
 	}
 	f := x.open[e.Step]
-	for f == nil && !x.opened(e.Step) && len(x.pending) > 0 && !x.ended {
+	for f == nil && len(x.pending) > 0 && !x.ended {
 		// The outcome of a step that the code has not opened, while it waits for a patch marker:
 		// the log was written by code that did not have the patch.
 		if err := x.predates(); err != nil {
@@ -125,11 +118,8 @@ func (x *execution) match(e *workflow.Event) (*future, error) {
 		}
 		f = x.open[e.Step]
 	}
-	if f == nil {
-		if x.opened(e.Step) {
-			return nil, nil // it was closed
-		}
-		return nil, x.diverged(e, "is the outcome of a step that the code did not open")
+	if f == nil || x.ended {
+		return nil, x.diverged(e, "is the outcome of a step that the code does not have open")
 	}
 	if e.Node != "" && e.Node != f.node || e.Name != "" && !f.targets(e.Name) {
 		return nil, x.diverged(e, fmt.Sprintf("is the outcome of %s, but the code opened step %q as %s", describe(e.Node, e.Name), f.id, f.what()))
@@ -166,22 +156,6 @@ func (x *execution) turn() error {
 	return nil
 }
 
-// opened reports whether a step with the ID was ever opened in this log.
-func (x *execution) opened(id string) bool {
-	base, ok := strings.CutSuffix(id, x.suffix)
-	if !ok {
-		return false
-	}
-	number, timer := strings.CutPrefix(base, timerBase)
-	if timer {
-		base = timerBase
-	} else if base, number, ok = strings.Cut(base, "#"); !ok {
-		return x.counts[base] > 0
-	}
-	n, err := strconv.Atoi(number)
-	return err == nil && n > 0 && n <= x.counts[base]
-}
-
 // timerBase is the base of timers' IDs: "timer:1", "timer:2".
 const timerBase = "timer:"
 
@@ -190,14 +164,13 @@ func (x *execution) nextID(base string) string {
 	n := x.counts[base] + 1
 	x.counts[base] = n
 	if n == 1 && base != timerBase {
-		return base + x.suffix
+		return base
 	}
 	id := append(x.scratch[:0], base...)
 	if base != timerBase {
 		id = append(id, '#')
 	}
 	id = strconv.AppendInt(id, int64(n), 10)
-	id = append(id, x.suffix...)
 	x.scratch = id
 	return string(id)
 }

@@ -134,7 +134,7 @@ func TestReplayFindsTheFirstDifference(t *testing.T) {
 		code durable.Code
 		says string
 	}{
-		"another step":   {version("g", 1, nil), `at event 2 (step-succeeded): it is the outcome of a step that the code did not open; history has step "f"`},
+		"another step":   {version("g", 1, nil), `at event 2 (step-succeeded): it is the outcome of a step that the code does not have open; history has step "f"`},
 		"no step":        {version("", 1, nil), `at event 2 (step-succeeded) the history goes on with step "f", but the code succeeds`},
 		"another output": {version("f", 2, nil), `at event 3 (execution-succeeded) the history has "1", the code "2"`},
 		"a failure":      {version("f", 2, again), `at event 3 (execution-succeeded) the code fails with FunctionError: no`},
