@@ -33,6 +33,14 @@ type Program interface {
 // calls Release once for each state that it drops.
 type Releaser interface{ Release(s State) }
 
+// Predater is a Program that knows logs which an older version of it wrote, before steps were added to it.
+// Predates reports, without changing the state, whether the outcome of a step that is not open may be from such a
+// log. Step then either opens the step in answer to its own outcome, which counts as ended
+// right away, or returns ErrConflict.
+type Predater interface {
+	Predates(s State, e *Event) bool
+}
+
 // Grapher is a Program that can be drawn and planned ahead.
 type Grapher interface {
 	// Graph returns the definition's graph, which must not be changed.
