@@ -123,9 +123,9 @@ var learnerClauses = []clause{
 			runtime.ReadMemStats(&m)
 			return m.HeapAlloc
 		}
-		before := grow(0, 30_000)
-		if after := grow(30_000, 60_000); after > before+8<<20 {
-			tb.Errorf("30,000 more workflows, nodes and functions that nothing uses any more take %d MB", (after-before)>>20)
+		before := grow(0, 12_000)
+		if after := grow(12_000, 24_000); after > before+4<<20 {
+			tb.Errorf("12,000 more workflows, nodes and functions that nothing uses any more take %d MB", (after-before)>>20)
 		}
 		runtime.KeepAlive(w)
 	}},
