@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/failpoint"
 	"github.com/joinery/faas/workflow"
 )
@@ -15,17 +16,34 @@ type live struct {
 	limit *alarm // of the step's deadline
 	task  *task  // an activity at the workers, or a callback
 	// held: the execution is suspended, the attempt is not to be started.
-	held  bool
-	child bool // the child was asked for
-	named string
+	held    bool
+	child   bool             // the child was asked for
+	details workflow.Payload // of the last heartbeat of an earlier attempt
+	named   string
 }
 
 // target is the text of the step's target, made once.
 func (v *live) target(s *step) string {
 	if v.named == "" {
 		v.named = s.cmd.Target.String()
+		if c := s.cmd.Child; c != nil && c.Definition != nil {
+			v.named = c.Definition.Ref.String()
+		}
 	}
 	return v.named
+}
+
+// named is the text of a name, made once for steps in a row that have the same target.
+type named struct {
+	ref  faas.Ref
+	text string
+}
+
+func (n *named) of(ref faas.Ref) string {
+	if n.text == "" || n.ref != ref {
+		n.ref, n.text = ref, ref.String()
+	}
+	return n.text
 }
 
 // act does what follows from the events that are durable now. It may return a call for the caller
@@ -53,9 +71,7 @@ func (x *run) act() (mine *call) {
 			x.e.timers.set(&x.deadline)
 		}
 	}
-	if len(l.fx.sends) > 0 {
-		x.send(l.fx.sends)
-	}
+	x.send()
 	for _, r := range x.replies {
 		r.to <- r.err
 	}
@@ -67,11 +83,7 @@ func (x *run) act() (mine *call) {
 		failpoint.Hit("engine/before-schedule")
 		mine = x.e.sched.change(x.ended, x.ready, over, true)
 	}
-	clear(x.ended)
-	clear(x.ready)
-	clear(x.again)
-	clear(x.replies)
-	x.ended, x.ready, x.again, x.replies = x.ended[:0], x.ready[:0], x.again[:0], x.replies[:0]
+	x.giveBack()
 	l.fx.reset()
 	if over != nil {
 		x.finish()
@@ -133,6 +145,7 @@ func (x *run) call(s *step) {
 	if s.live.call != nil {
 		return
 	}
+	s.live.named = x.target.of(s.cmd.Target)
 	c := &call{run: x, step: s, attempt: s.attempt, key: x.key(s.cmd.Step), input: s.cmd.Payload, deadline: x.deadlineOf(s)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.ready = workflow.ReadyStep{Execution: x.ref, Workflow: x.record.Workflow, Step: s.cmd.Step, Node: s.cmd.Node, Function: s.cmd.Target,
@@ -185,7 +198,7 @@ func (x *run) dropAttempt(s *step) {
 	}
 	if v.task != nil {
 		x.e.tasks.drop(v.task)
-		v.task = nil
+		v.details, v.task = v.task.details, nil
 	}
 }
 

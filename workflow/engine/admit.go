@@ -25,6 +25,9 @@ func (x *run) admit(f *fact) {
 }
 
 func (x *run) take(f *fact) error {
+	if x.sealed {
+		return faas.Errorf(component, "deliver", x.ref.String(), faas.ErrCorrupt, "the log cannot be read: %w", x.parked.err)
+	}
 	switch f.kind {
 	case factStart:
 		x.note(*f.event)
@@ -36,6 +39,16 @@ func (x *run) take(f *fact) error {
 		if s := x.l.open[f.step]; s != nil {
 			x.note(failed(s, &workflow.Failure{Name: workflow.FailureTimeout, Cause: "the step was not done before its deadline"}))
 		}
+	case factReopen:
+		x.reopen()
+	case factToken:
+		return x.byToken(f)
+	case factAnswered:
+		x.answered(f)
+	case factReload:
+		x.tryAgain()
+	case factSent:
+		x.sent(f)
 	case factSilent:
 		x.silent(f)
 	case factDeadline:
@@ -195,7 +208,7 @@ func (x *run) control(f *fact) error {
 		if x.parked == nil {
 			return conflict("is open")
 		}
-		x.reload()
+		return x.reload()
 	}
 	return nil
 }

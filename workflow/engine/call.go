@@ -20,6 +20,7 @@ type call struct {
 	attempt int
 	key     string
 	token   string // of a callback step
+	task    *task  // of a callback step
 	input   workflow.Payload
 	// deadline is that of the step or the execution, whichever is first. Zero: none.
 	deadline time.Time
@@ -29,6 +30,11 @@ type call struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	began   atomic.Int64 // Unix nanoseconds; 0: waits
+
+	// What the function gets, here to be allocated with the call.
+	req    faas.Request
+	timing faas.Timing
+	values [4]string // of the header
 }
 
 // main runs the call, and then whatever call its outcome leads to, in one goroutine.
@@ -54,9 +60,11 @@ func (c *call) invoke() (next *call) {
 	if d := c.limit(wall); d > 0 {
 		ctx, cancel = context.WithTimeout(ctx, d)
 	}
+	if c.task != nil {
+		e.tasks.start(c.task)
+	}
 	failpoint.Hit("engine/before-call")
-	var timing faas.Timing
-	out := c.do(ctx, options, &timing)
+	out := c.do(ctx, options)
 	failpoint.Hit("engine/after-call")
 	if ctx.Err() == context.DeadlineExceeded && c.ctx.Err() == nil && out.failure != nil {
 		out.failure = &workflow.Failure{Name: workflow.FailureTimeout, Cause: "the attempt was not done in time: " + out.failure.Cause}
@@ -67,8 +75,10 @@ func (c *call) invoke() (next *call) {
 	gone := c.ctx.Err() != nil
 	c.cancel()
 	run := time.Since(began)
-	if !gone && !(c.callback() && out.failure == nil) {
-		next = x.deliver(fact{kind: factOutcome, step: c.step.cmd.Step, attempt: c.attempt, call: c, outcome: out, began: wall, run: run, cold: coldOf(&timing)})
+	if c.task != nil && out.failure == nil {
+		next = x.deliver(fact{kind: factAnswered, step: c.step.cmd.Step, attempt: c.attempt, call: c, run: run, cold: coldOf(&c.timing)})
+	} else if !gone {
+		next = x.deliver(fact{kind: factOutcome, step: c.step.cmd.Step, attempt: c.attempt, call: c, outcome: out, began: wall, run: run, cold: coldOf(&c.timing)})
 	}
 	if e.calls.Add(-1) == 0 && e.state.Load() >= phaseStopping {
 		select {
@@ -78,9 +88,6 @@ func (c *call) invoke() (next *call) {
 	}
 	return next
 }
-
-// callback reports whether the function's answer does not end the step.
-func (c *call) callback() bool { return c.step.cmd.Options != nil && c.step.cmd.Options.Callback }
 
 // limit is how long the function may take. Zero: any time.
 func (c *call) limit(now time.Time) time.Duration {
@@ -97,7 +104,7 @@ func (c *call) limit(now time.Time) time.Duration {
 }
 
 // do makes the request. A panic of the function or of what leads to it fails the attempt.
-func (c *call) do(ctx context.Context, o *workflow.StepOptions, timing *faas.Timing) (out outcome) {
+func (c *call) do(ctx context.Context, o *workflow.StepOptions) (out outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			out = outcome{failure: &workflow.Failure{Name: workflow.FailureFunction, Cause: fmt.Sprintf("panic: %v", p)}}
@@ -107,11 +114,11 @@ func (c *call) do(ctx context.Context, o *workflow.StepOptions, timing *faas.Tim
 	if err != nil {
 		return outcome{failure: failureOf(err)}
 	}
-	req := faas.Request{Function: c.step.cmd.Target, ID: c.key, Header: c.header(o), Body: faas.Bytes(body), Timing: timing}
+	c.req = faas.Request{Function: c.step.cmd.Target, ID: c.key, Header: c.header(o), Body: faas.Bytes(body), Timing: &c.timing}
 	if o != nil {
-		req.Method, req.Path = o.Method, o.Path
+		c.req.Method, c.req.Path, c.req.Query = o.Method, o.Path, o.Query
 	}
-	resp, err := c.run.e.functions.Invoke(ctx, &req)
+	resp, err := c.run.e.functions.Invoke(ctx, &c.req)
 	if err == nil && resp == nil {
 		return outcome{failure: &workflow.Failure{Name: workflow.FailurePlatform, Cause: "the invoker returned neither a response nor an error"}}
 	}
@@ -130,14 +137,13 @@ func (c *call) header(o *workflow.StepOptions) http.Header {
 			h[k] = v
 		}
 	}
-	values := [3]string{c.key, strconv.Itoa(c.attempt)}
-	h[workflow.HeaderIdempotencyKey], h[workflow.HeaderAttempt] = values[0:1:1], values[1:2:2]
-	if c.callback() {
-		values[2] = c.token
-		h[workflow.HeaderToken] = values[2:3:3]
-	}
+	c.values = [...]string{c.key, strconv.Itoa(c.attempt), c.input.MediaType(), c.token}
+	h[workflow.HeaderIdempotencyKey], h[workflow.HeaderAttempt] = c.values[0:1:1], c.values[1:2:2]
 	if !c.input.IsZero() {
-		h["Content-Type"] = []string{c.input.MediaType()}
+		h["Content-Type"] = c.values[2:3:3]
+	}
+	if c.task != nil {
+		h[workflow.HeaderToken] = c.values[3:4:4]
 	}
 	return h
 }

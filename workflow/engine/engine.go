@@ -180,6 +180,7 @@ func New(c Config) (*Engine, error) {
 	e.runs.init()
 	e.sched.init(e, c.Scheduler)
 	e.timers.init(e)
+	e.tasks.init(e)
 	e.programs.m = make(map[faas.Ref]*compiled)
 	return e, nil
 }
@@ -190,7 +191,7 @@ func (e *Engine) now() time.Time { return e.clock().Round(0).UTC() }
 // ready returns an error unless the engine accepts calls of op.
 func (e *Engine) ready(op string) error {
 	switch e.state.Load() {
-	case phaseNew:
+	case phaseNew, phaseRecovering:
 		err := faas.Errorf(component, op, "", faas.ErrConflict, "the engine was not started")
 		err.Next = "call Recover first"
 		return err

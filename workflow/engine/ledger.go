@@ -22,7 +22,7 @@ type ledger struct {
 	seq      uint64
 	time     time.Time
 	logs     int
-	// epoch counts the logs that a Program began: step IDs are unique within one.
+	// epoch tells the logs that a Program began from one another: step IDs are unique within one.
 	epoch int
 
 	open        map[string]*step
@@ -36,6 +36,8 @@ type ledger struct {
 	// heard is the last ordinal of each execution that sent signals.
 	heard map[string]uint64
 
+	// outbox are the signals that were sent and may not have arrived.
+	outbox       []send
 	sentAt, sent uint64 // the event whose commands sent signals last, and how many
 
 	suspended, canceling bool
@@ -56,14 +58,12 @@ type ledger struct {
 type effects struct {
 	opened []*step // some may have ended since
 	closed []*step // steps that ended in any way
-	sends  []send
 }
 
 func (fx *effects) reset() {
 	clear(fx.opened)
 	clear(fx.closed)
-	clear(fx.sends)
-	fx.opened, fx.closed, fx.sends = fx.opened[:0], fx.closed[:0], fx.sends[:0]
+	fx.opened, fx.closed = fx.opened[:0], fx.closed[:0]
 }
 
 // signal is one that nobody consumed yet.
@@ -79,6 +79,7 @@ type send struct {
 	value   workflow.Payload
 	ordinal uint64
 	at      time.Time
+	again   bool // it may have been delivered before
 }
 
 // step is an open step.
@@ -123,6 +124,7 @@ func (l *ledger) apply(e *workflow.Event) error {
 		}
 		l.end = nil
 	}
+	stray := (e.Kind == workflow.StepSucceeded || e.Kind == workflow.StepFailed) && l.open[e.Step] == nil
 	if err := l.admit(e); err != nil {
 		return err
 	}
@@ -138,7 +140,23 @@ func (l *ledger) apply(e *workflow.Event) error {
 			break
 		}
 	}
+	if stray { // see workflow.Predater
+		s := l.open[e.Step]
+		if s == nil {
+			return l.misfit(e, "the definition did not open the step")
+		}
+		l.remove(s)
+	}
 	return nil
+}
+
+// expects reports whether the Program can take the outcome of a step.
+func (l *ledger) expects(e *workflow.Event) bool {
+	if l.end != nil || l.open[e.Step] != nil {
+		return l.end == nil
+	}
+	p, ok := l.program.(workflow.Predater)
+	return ok && p.Predates(l.state, e)
 }
 
 // ask gives the event to the Program. A panic is a fault of the definition's code.
@@ -163,7 +181,7 @@ func (l *ledger) admit(e *workflow.Event) error {
 	case workflow.ExecutionStarted:
 		l.start, l.began, l.deadline, l.logs, l.attributes = e.Start, e.Time, e.Start.Deadline, 1, e.Start.Attributes
 	case workflow.ExecutionContinued:
-		l.logs++
+		l.logs = e.Attempt
 		if isRoll(e) {
 			return nil
 		}
@@ -171,7 +189,7 @@ func (l *ledger) admit(e *workflow.Event) error {
 	case workflow.StepSucceeded, workflow.StepFailed:
 		s := l.open[e.Step]
 		if s == nil {
-			return l.misfit(e, "the definition did not open the step")
+			return nil // the Program says why that does not fit, or opens the step in answer
 		}
 		l.remove(s)
 		if e.Kind == workflow.StepFailed && e.Attempt > 0 {
@@ -212,6 +230,11 @@ func (l *ledger) admit(e *workflow.Event) error {
 		if !l.deadline.IsZero() {
 			l.deadline = e.Time.Add(l.start.Deadline.Sub(l.began))
 		}
+		for s := l.first; s != nil; s = s.next {
+			if s.due.Before(e.Time) {
+				s.due = e.Time // what was started for the step before is of an earlier attempt
+			}
+		}
 	case workflow.ExecutionRecovered:
 		for s := l.first; s != nil; s = s.next {
 			if s.cmd.Kind <= workflow.CommandActivity && !s.due.After(e.Time) {
@@ -228,7 +251,7 @@ func (l *ledger) restart(e *workflow.Event) {
 		l.remove(s)
 	}
 	l.release()
-	l.epoch++
+	l.epoch = e.Attempt - 1
 	l.start = e.Start
 	l.waits, l.signals, l.matches, l.records, l.failed = nil, nil, nil, nil, nil
 	l.canceling = false
@@ -271,7 +294,7 @@ func (l *ledger) command(c *workflow.Command) {
 		if l.sentAt != l.seq {
 			l.sentAt, l.sent = l.seq, 0
 		}
-		l.fx.sends = append(l.fx.sends, send{c.Execution.WithDefaults(), c.Name, c.Payload, l.seq<<20 | l.sent, l.time})
+		l.outbox = append(l.outbox, send{to: c.Execution.WithDefaults(), name: c.Name, value: c.Payload, ordinal: l.seq<<20 | l.sent, at: l.time})
 		l.sent++
 	case c.Kind == workflow.CommandAnnotate:
 		l.annotate(c)

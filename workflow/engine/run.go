@@ -23,9 +23,9 @@ type run struct {
 
 	mu    sync.Mutex
 	inbox []fact
-	spare []fact
-	busy  bool // somebody takes turns
-	gone  bool // closed or given up: facts are refused
+	box   *[]fact // where inbox came from
+	busy  bool    // somebody takes turns
+	gone  bool    // closed or given up: facts are refused
 	done  chan struct{}
 	final workflow.Execution // once gone
 
@@ -35,21 +35,22 @@ type run struct {
 
 // turnState belongs to whoever takes the turn.
 type turnState struct {
-	l        *ledger
-	record   workflow.Execution
-	now      time.Time // of the turn
-	durable  uint64    // Seq of the last event in the store
-	events   []workflow.Event
-	batch    workflow.Batch
-	replies  []reply
-	ended    []endedCall
-	ready    []*call
-	again    []*step // steps whose attempt is to be started, besides those that were opened
-	deadline alarm
-	parked   *parked
-	marks    marks
-	stuck    int   // how often the append of the pending batch has failed
-	born     error // why the first append failed
+	l       *ledger
+	record  workflow.Execution
+	now     time.Time // of the turn
+	durable uint64    // Seq of the last event in the store
+	buffers
+	lent      *buffers // where buffers came from; nil between turns
+	batch     workflow.Batch
+	target    named // of the last step that was called
+	deadline  alarm
+	parked    *parked
+	reloading alarm
+	sealed    bool // the log cannot be read: nothing is appended
+	sending   bool // a signal to another execution is under way
+	marks     marks
+	stuck     int   // how often the append of the pending batch has failed
+	born      error // why the first append failed
 }
 
 // reply answers who brought a fact.
@@ -69,9 +70,14 @@ const (
 	factDeadline                     // the execution's deadline passed
 	factSignal
 	factControl
-	factChild  // a child started or ended
-	factSilent // an attempt's time is over, or its heartbeat did not come
-	factWake   // nothing new: go on
+	factReopen   // after a restart
+	factToken    // an attempt ended by its token
+	factAnswered // the function of a callback has answered
+	factReload   // a parked execution may go on
+	factSent     // a signal to another execution has arrived
+	factChild    // a child started or ended
+	factSilent   // an attempt's time is over, or its heartbeat did not come
+	factWake     // nothing new: go on
 )
 
 // fact is something that happened to an execution.
@@ -87,6 +93,7 @@ type fact struct {
 	// name of a signal or the reason of a control.
 	name    string
 	action  workflow.Action
+	child   workflow.ExecutionRef
 	sender  string
 	ordinal uint64
 	event   *workflow.Event
@@ -107,6 +114,11 @@ func (x *run) deliver(f fact) *call {
 		x.mu.Unlock()
 		x.refuse(&f)
 		return nil
+	}
+	if x.inbox == nil {
+		if box, ok := inboxes.Get().(*[]fact); ok {
+			x.box, x.inbox = box, *box
+		}
 	}
 	x.inbox = append(x.inbox, f)
 	if x.busy {
@@ -141,21 +153,16 @@ func (x *run) drain() (mine *call) {
 	for {
 		x.mu.Lock()
 		if len(x.inbox) == 0 || x.gone {
-			rest := x.inbox
-			x.inbox, x.busy = nil, false
-			if !x.gone {
-				x.inbox = rest
-			}
+			rest := x.inbox // of one that is gone
+			x.inbox, x.box, x.busy = nil, nil, false
 			x.mu.Unlock()
-			if x.gone {
-				for i := range rest {
-					x.refuse(&rest[i])
-				}
+			for i := range rest {
+				x.refuse(&rest[i])
 			}
 			return mine
 		}
-		facts := x.inbox
-		x.inbox, x.spare = x.spare[:0], nil
+		facts, box := x.inbox, x.box
+		x.inbox, x.box = nil, nil
 		x.mu.Unlock()
 		if mine != nil {
 			x.e.sched.start(mine)
@@ -164,10 +171,7 @@ func (x *run) drain() (mine *call) {
 		if mine, stuck = x.takeTurn(facts); stuck {
 			return nil // and busy: retry goes on with it
 		}
-		clear(facts)
-		x.mu.Lock()
-		x.spare = facts[:0]
-		x.mu.Unlock()
+		lend(facts, box)
 	}
 }
 
@@ -175,6 +179,7 @@ func (x *run) drain() (mine *call) {
 func (x *run) takeTurn(facts []fact) (mine *call, stuck bool) {
 	x.turn.Lock()
 	defer x.turn.Unlock()
+	x.borrow()
 	x.now = x.e.now()
 	if x.now.Before(x.l.time) {
 		x.now = x.l.time
@@ -217,6 +222,8 @@ func (x *run) fold(e *workflow.Event) {
 		x.l.seq, x.l.time = e.Seq, e.Time
 		if e.Kind.Closes() {
 			x.l.status = e.Kind.Status()
+		} else if s := x.l.open[e.Step]; s != nil && (e.Kind == workflow.StepSucceeded || e.Kind == workflow.StepFailed) {
+			x.l.remove(s)
 		}
 		return
 	}
@@ -240,6 +247,7 @@ func (x *run) settle() {
 		}
 		e, ok := x.l.own()
 		if !ok {
+			x.roll()
 			return
 		}
 		if e.Kind == workflow.ExecutionContinued {
@@ -266,7 +274,7 @@ func (x *run) append() error {
 	}
 	x.mark(b)
 	failpoint.Hit("engine/before-append")
-	if err := x.store.Append(context.WithoutCancel(x.e.ctx), b); err != nil {
+	if err := x.store.Append(context.Background(), b); err != nil {
 		return err
 	}
 	failpoint.Hit("engine/after-append")

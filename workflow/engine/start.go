@@ -240,12 +240,7 @@ func (e *Engine) launch(ctx context.Context, ref workflow.ExecutionRef, o *origi
 		return nil, x.born
 	}
 	failpoint.Hit("engine/after-start")
-	if next := x.drain(); next != nil {
-		e.sched.start(next)
-	}
-	if mine != nil {
-		e.sched.start(mine)
-	}
+	x.goOn(mine)
 	return nil, nil
 }
 

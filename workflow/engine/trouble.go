@@ -9,15 +9,43 @@ import (
 
 // parked is why the Program of an execution does not go on.
 type parked struct {
-	err error
-	// retry is when it is tried again by itself; zero: not before a redrive or a restart.
-	retry time.Time
+	err   error
+	tries int
 }
 
-// park stops folding: events are still recorded, since they are facts, but nothing follows from them.
+// park stops folding: events are still recorded, since they are facts, but nothing follows from them. What may
+// pass by itself is tried again; a definition that does not fit its history only after a redrive or in the next process.
 func (x *run) park(err error) {
 	x.parked = &parked{err: err}
 	x.e.log.Error("execution is parked", "execution", x.ref.String(), "error", err)
+	x.tryLater()
+}
+
+const (
+	reloadDelay    = time.Second
+	maxReloadDelay = time.Minute
+)
+
+func (x *run) tryLater() {
+	err := x.parked.err
+	if x.sealed || !errors.Is(err, faas.ErrUnavailable) && !errors.Is(err, faas.ErrTimeout) && !errors.Is(err, faas.ErrExhausted) {
+		return
+	}
+	delay := min(reloadDelay<<min(x.parked.tries, 10), maxReloadDelay)
+	x.parked.tries++
+	x.reloading = alarm{due: x.e.now().Add(delay), run: x, kind: factReload}
+	x.e.timers.set(&x.reloading)
+}
+
+// tryAgain folds the log of a parked execution once more.
+func (x *run) tryAgain() {
+	if x.parked == nil {
+		return
+	}
+	if err := x.reload(); err != nil {
+		x.parked.err = err
+		x.tryLater()
+	}
 }
 
 // Delays between attempts to append a batch for which there was no space.

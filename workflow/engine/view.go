@@ -128,27 +128,3 @@ func (e *Engine) tell(ctx context.Context, op string, ref workflow.ExecutionRef,
 		return err
 	}
 }
-
-// Control implements workflow.Engine.
-func (e *Engine) Control(ctx context.Context, ref workflow.ExecutionRef, c workflow.Control) error {
-	switch c.Action {
-	case workflow.ActionCancel, workflow.ActionTerminate, workflow.ActionSuspend, workflow.ActionResume:
-		return e.tell(ctx, string(c.Action), ref.WithDefaults(), fact{kind: factControl, action: c.Action, name: c.Reason})
-	}
-	return faas.Errorf(component, "control", ref.String(), faas.ErrInvalidArgument, "there is no action %.40q", c.Action)
-}
-
-// List implements workflow.Engine.
-func (e *Engine) List(ctx context.Context, q workflow.ExecutionQuery) (workflow.ExecutionPage, error) {
-	return e.stores[0].List(ctx, q)
-}
-
-// History implements workflow.Engine.
-func (e *Engine) History(ctx context.Context, ref workflow.ExecutionRef, q workflow.HistoryQuery) (workflow.HistoryPage, error) {
-	store, x, err := e.find(ctx, "history", ref.WithDefaults())
-	if err != nil {
-		return workflow.HistoryPage{}, err
-	}
-	events, err := store.Read(ctx, x.Ref, 1, workflow.MaxPage)
-	return workflow.HistoryPage{Events: events}, err
-}
