@@ -113,10 +113,11 @@ type Task struct {
 	Slots int `json:"slots,omitempty"`
 	// Priority orders ready tasks, higher first; see Spec.WeightRule.
 	Priority int `json:"priority,omitempty"`
-	// Header, Method and Path are those of the function's request. Empty: POST "/".
+	// Header, Method, Path and Query are those of the function's request. Empty: POST "/". Query is without "?".
 	Header map[string]string `json:"header,omitempty"`
 	Method string            `json:"method,omitempty"`
 	Path   string            `json:"path,omitempty"`
+	Query  string            `json:"query,omitempty"`
 	// Detached: a child workflow is started and not waited for; the output is its ID.
 	Detached bool `json:"detached,omitempty"`
 	// OnClose is what becomes of a child when this execution ends first. Empty: it is terminated.

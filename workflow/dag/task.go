@@ -334,7 +334,7 @@ func (c *compiler) mappedGroup(t *task, from *Task, at string) {
 func (c *compiler) options(t *task, from *Task, at string) {
 	o := workflow.StepOptions{
 		Timeout: time.Duration(from.Timeout), Heartbeat: time.Duration(from.Heartbeat), Deadline: time.Duration(from.Deadline),
-		Callback: from.Callback, Pool: from.Pool, Slots: from.Slots, Method: from.Method, Path: from.Path,
+		Callback: from.Callback, Pool: from.Pool, Slots: from.Slots, Method: from.Method, Path: from.Path, Query: from.Query,
 	}
 	for key, value := range from.Header {
 		if o.Header == nil {
@@ -364,7 +364,7 @@ func (c *compiler) options(t *task, from *Task, at string) {
 		o.Timeout = 0
 		fallthrough
 	default:
-		used := len(o.Retry) > 0 || o.Timeout > 0 || o.Heartbeat > 0 || o.Deadline > 0 || o.Callback || o.Pool != "" || o.Slots != 0 || o.Method != "" || o.Path != "" || o.Header != nil
+		used := len(o.Retry) > 0 || o.Timeout > 0 || o.Heartbeat > 0 || o.Deadline > 0 || o.Callback || o.Pool != "" || o.Slots != 0 || o.Method != "" || o.Path != "" || o.Query != "" || o.Header != nil
 		if used {
 			c.doc.Fault(at, "a task of kind %s runs nothing: it has no retry, timeout, pool or the like", kindNames[t.kind])
 		}
