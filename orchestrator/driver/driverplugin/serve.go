@@ -25,7 +25,8 @@ import (
 // program; the platform logs it and starts another. Without a platform (somebody runs the
 // program by hand) it says what it is and exits with code 1.
 //
-// The plugin is one process group with whatever it starts, and the platform kills it as such:
+// The plugin is a child subreaper (prctl(2), on Linux): what its tasks leave behind becomes its child,
+// to be waited for by its driver, and not the platform's. It is one process group with whatever it starts, and the platform kills it as such:
 // tasks that are to outlive it must have a session or group of their own.
 func Serve(open func(ctx context.Context, log *slog.Logger) (driver.Driver, error)) {
 	serveAPIs(open, ours)
@@ -51,6 +52,7 @@ func serveAPIs(open func(ctx context.Context, log *slog.Logger) (driver.Driver, 
 			os.Exit(0)
 		})
 	}
+	adoptOrphans()
 	platform := handshake()
 	if os.Getenv(platform.MagicCookieKey) == platform.MagicCookieValue {
 		go func() { // the platform writes nothing: what ends is the platform

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -107,6 +108,23 @@ func capture(from *os.File, log *taskLog, stream string) {
 			return // closed
 		}
 	}
+}
+
+// logPipe makes a pipe for the output of a process: the end that it gets reads as well as it
+// writes, so that the pipe has a reader for as long as it has a writer. Without us the process is
+// held up once the pipe is full, and not killed by SIGPIPE; and a successor can open it again.
+func logPipe() (ours *os.File, theirs int, err error) {
+	ours, w, err := pipe(true)
+	if err != nil {
+		return nil, -1, err
+	}
+	defer unix.Close(w)
+	theirs, err = unix.Open("/proc/self/fd/"+strconv.Itoa(w), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		_ = ours.Close()
+		return nil, -1, err
+	}
+	return ours, theirs, nil
 }
 
 // pipe makes a pipe whose one end, ours, is in the runtime's poller, and whose other

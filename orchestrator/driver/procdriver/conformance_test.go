@@ -18,6 +18,8 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin/driverplugintest"
 	"github.com/joinery/faas/orchestrator/driver/drivertest"
 	"github.com/joinery/faas/orchestrator/driver/procdriver"
 )
@@ -46,12 +48,67 @@ func TestConformanceWrapped(t *testing.T) {
 	drivertest.Run(t, h)
 }
 
+// TestConformancePiped: on the other side of the plugin wire, in this process.
+func TestConformancePiped(t *testing.T) {
+	t.Parallel()
+	drivertest.Run(t, driverplugintest.Piped(harness(t, faas.ContractInherit, false)))
+}
+
+// TestConformanceBinary: this program, as a plugin.
+func TestConformanceBinary(t *testing.T) {
+	t.Parallel()
+	for _, c := range []faas.Contract{faas.ContractInherit, faas.ContractStdio} {
+		t.Run(string(c), func(t *testing.T) {
+			t.Parallel()
+			drivertest.Run(t, binary(t, c))
+		})
+	}
+}
+
+// binary is the harness of this program as a plugin.
+func binary(t *testing.T, c faas.Contract) drivertest.Harness {
+	dir := shortDir(t)
+	h := driverplugintest.Binary(harnessIn(dir, c, false), self(t), pluginOptions(dir))
+	var groups []string // of all drivers, found as the test has no hand on them
+	h.Leftovers = func(tb testing.TB) []string {
+		for _, g := range groupsOf(tb, dir) {
+			if !slices.Contains(groups, g) {
+				groups = append(groups, g)
+			}
+		}
+		return leftovers(tb, dir, groups)
+	}
+	return h
+}
+
+// groupsOf finds the cgroups of the drivers whose directories are in dir now.
+func groupsOf(tb testing.TB, dir string) (groups []string) {
+	roots, err := filepath.Glob(dir + "/joinery-proc-*")
+	require.NoError(tb, err)
+	for _, root := range roots {
+		suffix := root[strings.LastIndexByte(root, '-'):]
+		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/", "/sys/fs/cgroup/*/*/", "/sys/fs/cgroup/*/*/*/"} {
+			found, err := filepath.Glob(pattern + "joinery-*" + suffix)
+			require.NoError(tb, err)
+			groups = append(groups, found...)
+		}
+	}
+	return groups
+}
+
+func pluginOptions(dir string, args ...string) *driverplugin.Options {
+	return &driverplugin.Options{Args: append([]string{"plugin", dir}, args...), Env: []string{"TMPDIR=" + os.TempDir()}}
+}
+
 type wrapped struct{ driver.Driver }
 
 func (w wrapped) Unwrap() driver.Driver { return w.Driver }
 
 func harness(t *testing.T, c faas.Contract, noCgroups bool) drivertest.Harness {
-	dir := shortDir(t)
+	return harnessIn(shortDir(t), c, noCgroups)
+}
+
+func harnessIn(dir string, c faas.Contract, noCgroups bool) drivertest.Harness {
 	var groups []string // of all drivers
 	return drivertest.Harness{
 		Open: func(tb testing.TB) driver.Driver {
@@ -110,7 +167,8 @@ func leftovers(tb testing.TB, dir string, groups []string) (left []string) {
 		left = append(left, paths...)
 	}
 	add(dir + "/*/*")
-	spare := map[string]bool{} // each driver may keep one empty directory ready
+	left = slices.DeleteFunc(left, func(path string) bool { return filepath.Base(path) == ".owner" }) // of a driver that lives
+	spare := map[string]bool{}                                                                        // each driver may keep one empty directory ready
 	left = slices.DeleteFunc(left, func(path string) bool {
 		driver := filepath.Dir(path)
 		entries, err := os.ReadDir(path)

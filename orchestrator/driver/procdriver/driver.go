@@ -25,8 +25,8 @@ import (
 	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
-// Driver starts instances as processes. It implements driver.Driver and
-// driver.LogSource. Safe for concurrent use.
+// Driver starts instances as processes. It implements driver.Driver, driver.LogSource
+// and driver.Recoverer. Safe for concurrent use.
 type Driver struct {
 	log    *slog.Logger
 	keep   int64
@@ -44,16 +44,19 @@ type Driver struct {
 	closed chan struct{} // closed when Close is done
 	work   sync.WaitGroup
 
-	mu    sync.Mutex
-	tasks map[string]*instance // those that start included
-	next  uint64
-	spare string // a private directory for the next start; empty: none
-	ports map[int]struct{}
+	mu      sync.Mutex
+	tasks   map[string]*instance // those that start included
+	next    uint64
+	spare   string // a private directory for the next start; empty: none
+	ports   map[int]struct{}
+	owned   *os.File // the deed, locked, once Recover was called
+	started bool     // a Start was called
 }
 
 var (
 	_ driver.Driver    = (*Driver)(nil)
 	_ driver.LogSource = (*Driver)(nil)
+	_ driver.Recoverer = (*Driver)(nil)
 )
 
 // New makes the directories and groups that the driver needs and finds out which
@@ -86,7 +89,7 @@ func (d *Driver) open(o Options) (err error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return fail("directory", err)
 	}
-	if d.root, err = os.MkdirTemp(o.Dir, "joinery-proc-"); err != nil {
+	if d.root, err = os.MkdirTemp(o.Dir, rootPrefix); err != nil {
 		return fail("directory", err)
 	}
 	if d.nullFD, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
@@ -98,7 +101,7 @@ func (d *Driver) open(o Options) (err error) {
 		d.log.Debug("descriptors inherited by the platform reach the functions", "error", err)
 	}
 	if !o.NoCgroups {
-		d.groups = findCgroups(fmt.Sprintf("joinery-%d-%s", os.Getpid(), strings.TrimPrefix(filepath.Base(d.root), "joinery-proc-")))
+		d.groups = findCgroups(fmt.Sprintf("joinery-%d-%s", os.Getpid(), strings.TrimPrefix(filepath.Base(d.root), rootPrefix)))
 	}
 	// What is found is tried out on this very program, which does not come to run.
 	if d.groups != nil {
@@ -118,7 +121,7 @@ func (d *Driver) open(o Options) (err error) {
 			return fail("child subreaper", err)
 		}
 	}
-	d.info = driver.Info{Name: "proc", Version: "1", Isolation: faas.IsolationProcess, Logs: true, NeedsCode: true,
+	d.info = driver.Info{Name: "proc", Version: "1", Isolation: faas.IsolationProcess, Logs: true, Recover: true, NeedsCode: true,
 		Contracts: []faas.Contract{faas.ContractInherit, faas.ContractSocket, faas.ContractHTTP, faas.ContractStdio},
 		Limits:    driver.LimitSupport{Files: true, FileSize: true}}
 	d.groups.support(&d.info.Limits)
@@ -244,6 +247,7 @@ func (d *Driver) reserve(t driver.Task) (*instance, error) {
 	i := &instance{d: d, task: t, log: newTaskLog(d.keep, d.rate),
 		ended: make(chan struct{}), gone: make(chan struct{}), status: driver.Status{ID: t.ID, Labels: t.Labels}}
 	d.tasks[t.ID] = i
+	d.started = true
 	d.work.Add(1)
 	return i, nil
 }
@@ -399,6 +403,9 @@ func (d *Driver) cleanUp() {
 	}
 	if d.root != "" {
 		removeAll(d.root)
+	}
+	if d.owned != nil {
+		_ = d.owned.Close()
 	}
 }
 

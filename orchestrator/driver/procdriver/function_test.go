@@ -27,8 +27,8 @@ func show() {
 	}
 	for _, e := range entries {
 		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil || strings.HasPrefix(to, "/sys/fs/cgroup/") {
-			continue // the directory itself; what the Go runtime reads its share of CPU from
+		if err != nil || strings.HasPrefix(to, "/sys/fs/cgroup/") || to == "anon_inode:[eventpoll]" || to == "anon_inode:[eventfd]" {
+			continue // the directory itself; what the Go runtime reads its share of CPU from; its poller
 		}
 		kind, _, _ := strings.Cut(to, ":")
 		fmt.Fprintf(os.Stderr, "fd %s %s\n", e.Name(), kind)

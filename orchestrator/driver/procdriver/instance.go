@@ -22,10 +22,13 @@ import (
 
 // instance is one task, from the moment its id is taken until it is forgotten.
 type instance struct {
-	d    *Driver
-	task driver.Task
-	dir  string // private; its number within the driver is the last element
-	log  *taskLog
+	d      *Driver
+	task   driver.Task
+	dir    string         // private; its number within the driver is the last element
+	estate *estate        // that dir belongs to, of a driver that is dead; nil: our own
+	group  string         // the name of its cgroup
+	handle *driver.Handle // once it was asked for; guarded by d.mu
+	log    *taskLog
 
 	image   image
 	port    int          // reserved; 0: none
@@ -112,7 +115,7 @@ func (i *instance) prepare() error {
 	if err != nil {
 		return err
 	}
-	i.dir = dir
+	i.dir, i.group = dir, filepath.Base(dir)
 	t := &i.task
 	path, ok := t.Env["PATH"]
 	if !ok {
@@ -176,12 +179,12 @@ func (i *instance) launch(ctx context.Context) error {
 	}
 	i.setEndpoint(endpoint)
 
-	out, outEnd, err := pipe(true)
+	out, outEnd, err := logPipe()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(outEnd)
-	errs, errsEnd, err := pipe(true)
+	errs, errsEnd, err := logPipe()
 	if err != nil {
 		_ = out.Close()
 		return err
@@ -204,7 +207,7 @@ func (i *instance) launch(ctx context.Context) error {
 		files = append(files, uintptr(listener))
 		i.image.env = append(i.image.env, "LISTEN_FDS=1")
 	}
-	group, err := i.d.groups.open(filepath.Base(i.dir), i.task.Limits, true)
+	group, err := i.d.groups.open(i.group, i.task.Limits, true)
 	if err == nil {
 		i.tree, err = i.d.plant(ctx, &i.image, files, group, i.dir)
 	}
@@ -213,15 +216,23 @@ func (i *instance) launch(ctx context.Context) error {
 		_ = errs.Close()
 		return err
 	}
-	i.pipes = []*os.File{out, errs}
-	i.readers.Go(func() { capture(out, i.log, "stdout") })
-	i.readers.Go(func() { capture(errs, i.log, "stderr") })
+	i.tend(out, errs, i.cancelStart)
+	return nil
+}
+
+// tend reads the output of the process, and waits for its end, of which it tells ended.
+func (i *instance) tend(out, errs *os.File, ended func()) {
+	for stream, f := range map[string]*os.File{"stdout": out, "stderr": errs} {
+		if f != nil {
+			i.pipes = append(i.pipes, f)
+			i.readers.Go(func() { capture(f, i.log, stream) })
+		}
+	}
 	i.d.work.Go(func() {
-		exit := i.tree.fell(i.cancelStart)
+		exit := i.tree.fell(ended)
 		i.release()
 		i.finish(exit)
 	})
-	return nil
 }
 
 func (i *instance) setEndpoint(e driver.Endpoint) {
@@ -260,6 +271,7 @@ func (i *instance) release() {
 		i.d.freePort(i.port)
 	}
 	removeAll(i.dir)
+	i.estate.leave()
 }
 
 // finish records the end and tells the watchers.

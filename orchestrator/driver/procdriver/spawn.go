@@ -28,8 +28,9 @@ type image struct {
 
 // process is a running process and its group of processes.
 type process struct {
-	pid int
-	fd  *os.File // pidfd, in the runtime's poller: waiting costs no thread
+	pid   int
+	fd    *os.File // pidfd, in the runtime's poller: waiting costs no thread
+	start uint64   // of one that is not our child, see adopt; 0: it is
 }
 
 // spawn starts the image with the given descriptors 0, 1, ... in the group. When it
@@ -199,19 +200,36 @@ func (p *process) wait() error {
 }
 
 // signalGroup signals the process group. Only between spawn and reap.
-func (p *process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.pid, s) }
+func (p *process) signalGroup(s syscall.Signal) {
+	if p.start != 0 && p.signal(0) != nil {
+		return // its parent has reaped it: the number may be another's
+	}
+	_ = syscall.Kill(-p.pid, s)
+}
+
+// signal signals the process itself, and reports an error if it is gone.
+func (p *process) signal(s syscall.Signal) (err error) {
+	conn, err := p.fd.SyscallConn()
+	if err == nil {
+		if e := conn.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), s, nil, 0) }); e != nil {
+			err = e
+		}
+	}
+	return err
+}
 
 // kill kills the process group, and the process should it have left that.
 func (p *process) kill() {
 	p.signalGroup(syscall.SIGKILL)
-	if conn, err := p.fd.SyscallConn(); err == nil {
-		_ = conn.Control(func(fd uintptr) { _ = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-	}
+	_ = p.signal(syscall.SIGKILL)
 }
 
 // reap takes the status of a process that has ended. ok is false if somebody else took it.
 func (p *process) reap() (ws syscall.WaitStatus, ok bool) {
 	defer p.fd.Close()
+	if p.start != 0 {
+		return p.status()
+	}
 	for {
 		_, err := syscall.Wait4(p.pid, &ws, 0, nil)
 		if err != syscall.EINTR {

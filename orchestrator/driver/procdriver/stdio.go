@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,7 +36,7 @@ type stdioServer struct {
 
 // serveCalls checks the program, listens and serves.
 func (i *instance) serveCalls(ctx context.Context, socket string) error {
-	group, err := i.d.groups.open(filepath.Base(i.dir), i.task.Limits, false)
+	group, err := i.d.groups.open(i.group, i.task.Limits, false)
 	if err != nil {
 		return err
 	}

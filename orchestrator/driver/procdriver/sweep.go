@@ -22,9 +22,11 @@ type relative struct {
 
 // sweep finds the processes of one instance where no cgroup lists them.
 type sweep struct {
-	root int            // the process that the driver started, and so its session's number; 0: none
-	mark string         // the private directory: the mark in environment and cwd; "": no mark
-	seen map[int]uint64 // those found once, by their start, whatever they do later
+	root int // the process that the driver started, and so its session's number; 0: none
+	// start is of a root that is no child of this process; nor are its orphans then.
+	start uint64
+	mark  string         // the private directory: the mark in environment and cwd; "": no mark
+	seen  map[int]uint64 // those found once, by their start, whatever they do later
 }
 
 // pass kills what it finds but the root, and reaps what was adopted. It reports how many
@@ -33,8 +35,14 @@ func (s *sweep) pass() (found int) {
 	self, session := os.Getpid(), ownSession()
 	procs := relatives()
 	mine := map[int]bool{}
-	if s.root != 0 {
-		mine[s.root] = true
+	root := s.root
+	for _, p := range procs {
+		if p.pid == root && s.start != 0 && p.start != s.start {
+			root = 0 // the number is another's: nothing of the session is left
+		}
+	}
+	if root != 0 {
+		mine[root] = true
 	}
 	for grown := true; grown; {
 		grown = false
@@ -43,7 +51,7 @@ func (s *sweep) pass() (found int) {
 				continue
 			}
 			start, known := s.seen[p.pid]
-			if known && start == p.start || s.root != 0 && p.session == s.root || mine[p.ppid] || p.ppid == self && s.marked(p.pid) {
+			if known && start == p.start || root != 0 && p.session == root || mine[p.ppid] || (p.ppid == self || s.foreign()) && s.marked(p.pid) {
 				mine[p.pid], grown = true, true
 				s.seen[p.pid] = p.start
 			}
@@ -54,7 +62,7 @@ func (s *sweep) pass() (found int) {
 		// number, so one in any other was adopted, and nobody else waits for it.
 		adopted := p.ppid == self && (mine[p.pid] || p.session != session && p.session != p.pid)
 		switch {
-		case p.pid == s.root:
+		case p.pid == root:
 		case p.zombie && adopted:
 			// Its first thread may be a zombie while others of it still end: not to be had yet.
 			if got, err := unix.Wait4(p.pid, nil, unix.WNOHANG, nil); got == 0 && err == nil && mine[p.pid] {
@@ -69,6 +77,9 @@ func (s *sweep) pass() (found int) {
 	}
 	return found
 }
+
+// foreign reports whether orphans of the instance are not adopted by this process.
+func (s *sweep) foreign() bool { return s.start != 0 }
 
 // finish repeats until nothing is left.
 func (s *sweep) finish() {

@@ -78,7 +78,11 @@ func (t *tree) fell(ended func()) driver.Exit {
 	status, ok := t.proc.reap()
 	t.reaped = true
 	t.mu.Unlock()
-	t.group.remove(t.d.reaper(t.group))
+	if t.proc.start != 0 {
+		t.group.remove(nil) // its orphans are another's
+	} else {
+		t.group.remove(t.d.reaper(t.group))
+	}
 	return exitOf(status, ok, ooms > t.ooms)
 }
 
@@ -87,16 +91,16 @@ func (t *tree) sweep() *sweep {
 	if t.seen == nil {
 		t.seen = map[int]uint64{}
 	}
-	return &sweep{root: t.proc.pid, mark: t.mark, seen: t.seen}
+	return &sweep{root: t.proc.pid, start: t.proc.start, mark: t.mark, seen: t.seen}
 }
 
 // exitOf tells the ends apart.
 func exitOf(status syscall.WaitStatus, known, outOfMemory bool) driver.Exit {
 	switch {
-	case !known:
-		return driver.Exit{Reason: driver.ExitLost, Code: -1, Detail: "another part of this process took its exit status"}
-	case outOfMemory && (!status.Exited() || status.ExitStatus() != 0):
+	case outOfMemory && (!known || !status.Exited() || status.ExitStatus() != 0):
 		return driver.Exit{Reason: driver.ExitOutOfMemory, Code: -1}
+	case !known:
+		return driver.Exit{Reason: driver.ExitLost, Code: -1, Detail: "it ended, and another process took its exit status"}
 	case status.Exited():
 		return driver.Exit{Reason: driver.ExitExited, Code: status.ExitStatus()}
 	}
