@@ -10,7 +10,7 @@ import (
 )
 
 // sweepEvery is how often closed executions whose time is over are looked for.
-const sweepEvery = time.Minute
+const sweepEvery = 10 * time.Minute
 
 // sweep deletes closed executions that were kept long enough, until the engine ends.
 func (e *Engine) sweep() {

@@ -6,7 +6,7 @@ import (
 )
 
 // timers wakes runs at times of the wall clock. One goroutine sleeps until the first is due, but never longer
-// than recheck, so that a clock that was set is noticed.
+// than recheck or a thousandth of that, whichever is more, so that a clock that was set is noticed.
 type timers struct {
 	e     *Engine
 	mu    sync.Mutex
@@ -84,7 +84,7 @@ func (t *timers) loop() {
 			a := t.heap[0]
 			if d := a.due.Sub(t.e.now()); d > 0 {
 				t.mu.Unlock()
-				wait = min(d, recheck)
+				wait = min(d, max(recheck, d/1000))
 				break
 			}
 			t.cut(a)
