@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -62,12 +63,12 @@ type handler func(ctx context.Context, c Call) (workflow.Payload, error)
 // Call is a call of a function, or an activity, as it arrived.
 type Call struct {
 	// Function is the function's or activity's name.
-	Function  string
-	Execution workflow.ExecutionRef // of activities
-	// Key is the idempotency key: the same for every attempt.
+	Function string
+	// Key is the idempotency key, which ends with the step's ID: the same for every attempt. Attempt is from "1".
 	Key     string
 	Attempt string
-	Header  http.Header // of functions
+	// Header is that of a function's request.
+	Header http.Header
 	// At is the virtual time.
 	At    time.Time
 	Input workflow.Payload
@@ -134,6 +135,38 @@ func Function[In, Out any](env *Env, name string, fn func(ctx context.Context, i
 	env.mu.Lock()
 	defer env.mu.Unlock()
 	env.functions[name] = handle(fn)
+}
+
+// Activity stands in for the pull workers of an activity: each that comes is run at once, in a goroutine of its own. Otherwise
+// it is like Function.
+func Activity[In, Out any](env *Env, name string, fn func(ctx context.Context, in In) (Out, error)) {
+	do := handle(fn)
+	env.workers.Go(func() {
+		for {
+			a, err := env.engine.Poll(env.ctx, name, "durabletest")
+			if err != nil {
+				return // the test has ended
+			}
+			c := Call{Function: name, Key: a.Execution.Key(a.Step), Attempt: strconv.Itoa(a.Attempt), At: time.Now(), Input: a.Input}
+			env.record(c)
+			env.workers.Go(func() { env.work(a, c, do) })
+		}
+	})
+}
+
+// work does an activity. That nobody wants its result any more is no error: the workflow may have closed it.
+func (env *Env) work(a *workflow.Activity, c Call, do handler) {
+	out, err := do(env.ctx, c)
+	if err == nil {
+		err = env.engine.Succeed(env.ctx, a.Token, out)
+	} else {
+		f := &workflow.Failure{Name: workflow.FailureFunction, Cause: err.Error()}
+		errors.As(err, &f)
+		err = env.engine.Fail(env.ctx, a.Token, *f)
+	}
+	if err != nil && !errors.Is(err, faas.ErrNotFound) && env.ctx.Err() == nil {
+		env.t.Error(err)
+	}
 }
 
 // handle makes a handler of a function.

@@ -68,3 +68,48 @@ func TestPlainErrorsAreFunctionErrors(t *testing.T) {
 		require.ErrorContains(t, err, "out of paper")
 	}, code)
 }
+
+func TestActivitiesSignalsAndQueries(t *testing.T) {
+	code := durable.Workflow("w", "1", func(ctx durable.Context, in string) (string, error) {
+		stage := "packing"
+		durable.HandleQuery(ctx, "stage", func(any) (string, error) { return stage, nil })
+		box, err := durable.Activity[string](ctx, "pack", in, nil).Get()
+		if err != nil {
+			return "", err
+		}
+		stage = "waiting"
+		who, err := durable.Receive[string](ctx, "approve", 48*time.Hour).Get()
+		if errors.Is(err, faas.ErrTimeout) {
+			return box + " nobody", nil
+		}
+		return box + " " + who, err
+	})
+	durabletest.Run(t, func(env *durabletest.Env) {
+		durabletest.Activity(env, "pack", func(ctx context.Context, in string) (string, error) {
+			time.Sleep(time.Hour)
+			return "box of " + in, nil
+		})
+		x := env.Start("w", "tea")
+		time.Sleep(47 * time.Hour)
+		answer, err := env.Engine().Query(t.Context(), x.Ref(), "stage", workflow.Payload{})
+		require.NoError(t, err)
+		require.Equal(t, workflow.JSON(`"waiting"`), answer)
+		x.Signal("approve", "ann")
+		out, err := durabletest.Result[string](x)
+		require.NoError(t, err)
+		require.Equal(t, "box of tea ann", out)
+		require.Len(t, env.Calls("pack"), 1)
+
+		began := time.Now()
+		out, err = durabletest.Result[string](env.Start("w", "tea"))
+		require.NoError(t, err)
+		require.Equal(t, "box of tea nobody", out)
+		require.WithinDuration(t, began.Add(49*time.Hour), time.Now(), time.Minute)
+
+		x = env.Start("w", "tea")
+		x.Control(workflow.ActionCancel, "enough")
+		_, err = durabletest.Result[string](x)
+		require.True(t, durable.Failed(err, workflow.FailureCanceled), err)
+		require.NotEmpty(t, x.History())
+	}, code)
+}
