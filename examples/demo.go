@@ -25,9 +25,11 @@ import (
 	"github.com/joinery/faas/builder"
 	"github.com/joinery/faas/registry"
 	"github.com/joinery/faas/router"
+	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/engine"
 )
 
-//go:embed functions testdata
+//go:embed functions testdata workflows
 var files embed.FS
 
 // demo uses a platform the way its users would: it builds functions and calls
@@ -37,6 +39,20 @@ type demo struct {
 	build     *builder.Pipeline
 	route     router.Router
 	url       string
+
+	definitions workflow.Registry
+	languages   *workflow.Languages
+	flows       *engine.Engine
+	out         string
+}
+
+// inProcess are the functions that live in the platform's own process.
+var inProcess = map[string]faas.Invoker{
+	"checksum": faas.InvokerFunc(checksum),
+	"split":    jsonFunction(split),
+	"count":    jsonFunction(count),
+	"merge":    jsonFunction(merge),
+	"report":   jsonFunction(report),
 }
 
 // checksum is the demo's in-process function: the SHA-256 of its input.
@@ -73,11 +89,22 @@ func (d *demo) run(ctx context.Context) error {
 	}
 
 	fmt.Println("Building")
+	for name := range inProcess {
+		if name != "checksum" {
+			spec := faas.Spec{Contract: faas.ContractHandler, Command: []string{name}, Concurrency: 8, Timeout: 30 * time.Second}
+			if _, err := d.functions.Publish(ctx, faas.Ref{Name: name}, spec, nil); err != nil {
+				return err
+			}
+		}
+	}
 	if calls, err = d.buildAll(ctx, calls); err != nil {
 		return err
 	}
 	fmt.Printf("\nReady after %v. Calling over %s\n\n", time.Since(began).Round(time.Millisecond), d.url)
 	if err := d.callAll(ctx, calls); err != nil {
+		return err
+	}
+	if err := d.runWorkflows(ctx); err != nil {
 		return err
 	}
 	if err := d.burst(ctx, calls[1], 64); err != nil {

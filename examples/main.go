@@ -43,15 +43,24 @@ import (
 	"github.com/joinery/faas/registry/dircode"
 	"github.com/joinery/faas/router/httpfront"
 	"github.com/joinery/faas/router/memrouter"
+	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/criticalpath"
+	"github.com/joinery/faas/workflow/dag"
+	"github.com/joinery/faas/workflow/dirdefinitions"
+	"github.com/joinery/faas/workflow/durable"
+	"github.com/joinery/faas/workflow/engine"
+	"github.com/joinery/faas/workflow/memstore"
+	"github.com/joinery/faas/workflow/pebblestore"
 )
 
 func main() {
 	serve := flag.Bool("serve", false, "keep the platform up after the demo")
 	addr := flag.String("addr", "127.0.0.1:0", "where the HTTP front listens")
+	out := flag.String("out", os.TempDir(), "where the graphs of the workflows are written")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *addr, *serve); err != nil {
+	if err := run(ctx, *addr, *out, *serve); err != nil {
 		fmt.Fprintln(os.Stderr, "examples:", err)
 		os.Exit(1)
 	}
@@ -59,7 +68,7 @@ func main() {
 
 // run wires the platform from the lowest floor to the highest, uses it, and takes
 // it down in the opposite order.
-func run(ctx context.Context, addr string, serve bool) (err error) {
+func run(ctx context.Context, addr, out string, serve bool) (err error) {
 	dir, err := os.MkdirTemp("", "joinery-")
 	if err != nil {
 		return err
@@ -94,7 +103,7 @@ func run(ctx context.Context, addr string, serve bool) (err error) {
 	background(manager.Run)
 
 	// R4 node agent: one node, with a driver for handlers in this process and one for processes.
-	handlers := memdriver.New(&memdriver.Options{Handlers: map[string]faas.Invoker{"checksum": faas.InvokerFunc(checksum)}})
+	handlers := memdriver.New(&memdriver.Options{Handlers: inProcess})
 	defer handlers.Close()
 	processes, err := procdriver.New(&procdriver.Options{Dir: filepath.Join(dir, "instances")})
 	if err != nil {
@@ -166,7 +175,51 @@ func run(ctx context.Context, addr string, serve bool) (err error) {
 		return err
 	}
 
-	d := &demo{functions: functions, build: build, route: route, url: "http://" + listener.Addr().String()}
+	// W1 workflow registry: definitions as DAGs and as Go code, in a directory.
+	inGo, err := durable.New(nil, textsCode, thumbnailsCode)
+	if err != nil {
+		return err
+	}
+	languages, err := workflow.NewLanguages(dag.Language(), inGo)
+	if err != nil {
+		return err
+	}
+	definitions, err := dirdefinitions.Open(filepath.Join(dir, "workflows"), languages, nil)
+	if err != nil {
+		return err
+	}
+	defer definitions.Close()
+
+	// W4 workflow execution storage: on disk for standard workflows, in memory for express ones.
+	executions, err := pebblestore.Open(pebblestore.Config{Dir: filepath.Join(dir, "executions")})
+	if err != nil {
+		return err
+	}
+	defer executions.Close()
+	express := memstore.New(nil)
+	defer express.Close()
+
+	// W3 workflow scheduler, which learns how long steps take, and W2 workflow engine.
+	critical, err := criticalpath.New(criticalpath.Config{})
+	if err != nil {
+		return err
+	}
+	flows, err := engine.New(engine.Config{
+		Functions: route, Registry: definitions, Languages: languages, Scheduler: critical,
+		Store: executions, Express: express, Prewarm: prewarmer{functions, route},
+	})
+	if err != nil {
+		return err
+	}
+	defer flows.Close()
+	if err := flows.Recover(ctx); err != nil {
+		return err
+	}
+
+	d := &demo{
+		functions: functions, build: build, route: route, url: "http://" + listener.Addr().String(),
+		definitions: definitions, languages: languages, flows: flows, out: out,
+	}
 	err = d.run(ctx)
 	if err == nil && serve {
 		err = d.serve(ctx)
@@ -175,7 +228,7 @@ func run(ctx context.Context, addr string, serve bool) (err error) {
 	// Down again: stop the intake, drain, stop the instances, end the loops.
 	end, done := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer done()
-	err = errors.Join(err, front.Shutdown(end), route.Shutdown(end))
+	err = errors.Join(err, front.Shutdown(end), flows.Shutdown(end), route.Shutdown(end))
 	cancel()
 	return errors.Join(err, loops.Wait())
 }

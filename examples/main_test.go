@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestDemo(t *testing.T) {
 	ctx, done := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer done()
-	require.NoError(t, run(ctx, "127.0.0.1:0", false))
+	require.NoError(t, run(ctx, "127.0.0.1:0", t.TempDir(), false))
 	http.DefaultClient.CloseIdleConnections()
 }
 

@@ -19,14 +19,6 @@ import (
 // The functions of the demo's workflow: split a directory of texts into pieces, count
 // the words of each piece, merge the counts, write a report.
 
-// textFunctions are the handlers by name.
-var textFunctions = map[string]faas.Invoker{
-	"split":  jsonFunction(split),
-	"count":  jsonFunction(count),
-	"merge":  jsonFunction(merge),
-	"report": jsonFunction(report),
-}
-
 // jsonFunction makes a function from In to Out one that reads and writes JSON.
 func jsonFunction[In, Out any](f func(In) (Out, error)) faas.Invoker {
 	return faas.InvokerFunc(func(_ context.Context, req *faas.Request) (*faas.Response, error) {
