@@ -67,6 +67,9 @@ func (l *logReader) batch() (first uint64, ok bool) {
 
 // seek goes to the batch with the event seq, or if that was trimmed to the next one.
 func (l *logReader) seek(seq uint64) (first uint64, ok bool, err error) {
+	if first, ok := l.batch(); ok && first == seq {
+		return first, true, nil
+	}
 	l.key = eventsKey(l.key[:0], l.ref, seq)
 	l.it.SeekGE(l.key)
 	if err := l.it.Error(); err != nil {

@@ -102,7 +102,10 @@ type Store struct {
 	disk  *guard
 	lock  interface{ Close() error }
 	tails [shards]shard
-	log   *slog.Logger
+	// recovering counts the loops over Recover. While there is one, every tail that was touched stays in memory: one
+	// that is not there tells that the execution is as it was.
+	recovering atomic.Int32
+	log        *slog.Logger
 
 	// life is held for reading by what uses db; Close takes it for writing.
 	life   sync.RWMutex

@@ -60,7 +60,7 @@ func (s *Store) acquire(ref workflow.ExecutionRef) *tail {
 }
 
 func (s *Store) release(ref workflow.ExecutionRef, t *tail) {
-	keep := t.loaded && t.open
+	keep := t.loaded && (t.open || s.recovering.Load() > 0)
 	t.mu.Unlock()
 	sh := s.shard(ref)
 	sh.mu.Lock()
@@ -68,6 +68,20 @@ func (s *Store) release(ref workflow.ExecutionRef, t *tail) {
 		delete(sh.tails, ref)
 	}
 	sh.mu.Unlock()
+}
+
+// forgetClosed drops the tails that stayed for a loop over Recover.
+func (s *Store) forgetClosed() {
+	for i := range s.tails {
+		sh := &s.tails[i]
+		sh.mu.Lock()
+		for ref, t := range sh.tails {
+			if t.users == 0 && !t.open { // without users nobody changes it
+				delete(sh.tails, ref)
+			}
+		}
+		sh.mu.Unlock()
+	}
 }
 
 // load reads what is not in memory.

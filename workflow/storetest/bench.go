@@ -89,11 +89,13 @@ func benchRecover(b *testing.B, h Harness) {
 			b.Fatal(err)
 		}
 	}
-	if h.Reopen != nil {
-		s = closing(b, h.Reopen(b, s))
-	}
 	b.ResetTimer()
 	for range b.N {
+		if h.Reopen != nil {
+			b.StopTimer()
+			s = closing(b, h.Reopen(b, s))
+			b.StartTimer()
+		}
 		n := 0
 		for r, err := range s.Recover(context.Background()) {
 			if err != nil {
