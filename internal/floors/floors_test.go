@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,9 @@ func TestTheRuleItself(t *testing.T) {
 		{"orchestrator/cluster", "orchestrator/driver", ""},
 		{"orchestrator/driver/procdriver", "internal/archive", ""},
 		{"examples", "router/memrouter", ""},
+		{"orchestrator/driver/driverplugin/driverplugintest", "orchestrator/driver/drivertest", ""},
+		{"orchestrator/driver/dockerdriver/cmd/faas-driver-docker", "orchestrator/driver/dockerdriver", ""},
+		{"registry/registrytest", "registry/memregistry", "an implementation"},
 		{"", "registry", "the root is a leaf"},
 		{"", "internal/archive", "the root is a leaf"},
 		{"registry", "router", "upwards"},

@@ -35,5 +35,6 @@ require (
 	golang.org/x/exp v0.0.0-20230626212559-97b1e661b5df // indirect
 	golang.org/x/sys v0.39.0 // indirect
 	golang.org/x/text v0.32.0 // indirect
+	google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1
 	google.golang.org/protobuf v1.36.10 // indirect
 )
