@@ -10,6 +10,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/durable"
 	"github.com/joinery/faas/workflow/engine"
 	"github.com/joinery/faas/workflow/fifo"
 	"github.com/joinery/faas/workflow/memdefinitions"
@@ -28,7 +29,11 @@ const kept = 10_000
 
 // OpenOurs starts an engine, and a durable store below the directory unless that is empty.
 func OpenOurs(dir string) (_ *Ours, err error) {
-	languages, err := workflow.NewLanguages(language{})
+	goCode, err := durable.New(nil, codeSequence, codeParallel)
+	if err != nil {
+		return nil, err
+	}
+	languages, err := workflow.NewLanguages(language{}, goCode)
 	if err != nil {
 		return nil, err
 	}
@@ -50,19 +55,8 @@ func OpenOurs(dir string) (_ *Ours, err error) {
 		return nil, errors.Join(err, o.Close())
 	}
 	ctx := context.Background()
-	for _, durability := range []workflow.Durability{workflow.Standard, workflow.Express} {
-		for _, tree := range Trees() {
-			source, err := json.Marshal(tree)
-			if err != nil {
-				return nil, err
-			}
-			_, err = definitions.Register(ctx, workflow.Definition{
-				Ref: definition(languageName, tree, durability), Language: languageName, Source: string(source), Durability: durability,
-			})
-			if err != nil {
-				return nil, errors.Join(err, o.Close())
-			}
-		}
+	if err := register(ctx, definitions); err != nil {
+		return nil, errors.Join(err, o.Close())
 	}
 	if err := o.Engine.Recover(ctx); err != nil {
 		return nil, errors.Join(err, o.Close())
@@ -70,20 +64,42 @@ func OpenOurs(dir string) (_ *Ours, err error) {
 	return o, nil
 }
 
-// definition names a tree in a language.
-func definition(language string, t Tree, d workflow.Durability) faas.Ref {
-	name := language + "-" + t.Name
-	if d == workflow.Express {
-		name += "-express"
+// register admits the trees in each language and durability.
+func register(ctx context.Context, definitions workflow.Registry) error {
+	for _, tree := range Trees() {
+		source, err := json.Marshal(tree)
+		if err != nil {
+			return err
+		}
+		for _, d := range []workflow.Definition{{Language: languageName, Source: string(source)}, code(tree).Definition()} {
+			for _, durability := range []workflow.Durability{workflow.Standard, workflow.Express} {
+				d.Ref, d.Durability = name(d.Language, tree, durability), durability
+				if _, err := definitions.Register(ctx, d); err != nil {
+					return err
+				}
+			}
+		}
 	}
-	return faas.Ref{Namespace: faas.DefaultNamespace, Name: name}
+	return nil
 }
 
-// Standard is the product with every transition durable before it is acted on.
-func (o *Ours) Standard() Engine { return ours{o.Engine, workflow.Standard} }
+// name is that of a tree in a language.
+func name(language string, t Tree, d workflow.Durability) faas.Ref {
+	kind := "standard"
+	if d == workflow.Express {
+		kind = "express"
+	}
+	return faas.Ref{Namespace: faas.DefaultNamespace, Name: language + "-" + t.Name + "-" + kind}
+}
 
-// Express is the product without durability.
-func (o *Ours) Express() Engine { return ours{o.Engine, workflow.Express} }
+// Standard is the product with every transition durable before it is acted on, running Go functions.
+func (o *Ours) Standard() Engine { return ours{o.Engine, durable.Name, workflow.Standard} }
+
+// Express is the product without durability, running Go functions.
+func (o *Ours) Express() Engine { return ours{o.Engine, durable.Name, workflow.Express} }
+
+// Bare is the product with the least definition that there can be, for what the engine costs by itself.
+func (o *Ours) Bare(d workflow.Durability) Engine { return ours{o.Engine, languageName, d} }
 
 // Close ends the engine and its store.
 func (o *Ours) Close() error {
@@ -102,12 +118,13 @@ func (o *Ours) Close() error {
 // ours runs trees on an engine of ours.
 type ours struct {
 	engine     *engine.Engine
+	language   string
 	durability workflow.Durability
 }
 
 // Run implements Engine.
 func (o ours) Run(ctx context.Context, t Tree) (int, error) {
-	ref, err := o.engine.Start(ctx, workflow.StartRequest{Workflow: definition(languageName, t, o.durability)})
+	ref, err := o.engine.Start(ctx, workflow.StartRequest{Workflow: name(o.language, t, o.durability), Input: number(t.Steps)})
 	if err != nil {
 		return 0, err
 	}
