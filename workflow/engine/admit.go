@@ -56,7 +56,7 @@ func (x *run) take(f *fact) error {
 			x.e.timers.set(&x.deadline) // the clock went back
 			return nil
 		}
-		x.note(workflow.Event{Kind: workflow.ExecutionTimedOut, Failure: &workflow.Failure{Name: workflow.FailureTimeout, Cause: "the execution was not done before its deadline"}})
+		x.expire()
 	case factSignal:
 		return x.signal(f)
 	case factControl:
@@ -65,6 +65,11 @@ func (x *run) take(f *fact) error {
 		x.child(f)
 	}
 	return nil
+}
+
+// expire ends the execution at its deadline.
+func (x *run) expire() {
+	x.note(workflow.Event{Kind: workflow.ExecutionTimedOut, Failure: &workflow.Failure{Name: workflow.FailureTimeout, Cause: "the execution was not done before its deadline"}})
 }
 
 // outcome ends an attempt: the step succeeds, fails, or is tried again.
@@ -86,6 +91,17 @@ func (x *run) outcome(f *fact) {
 		return
 	}
 	e.Kind, e.Payload, e.Failure = workflow.StepFailed, workflow.Payload{}, f.outcome.failure
+	if f.outcome.failure.Name == workflow.FailureTimeout {
+		// It was the deadline that ended the attempt: what the alarm is about to say counts.
+		if d := x.l.deadline; !d.IsZero() && !d.After(x.now) {
+			x.expire()
+			return
+		}
+		if d := x.deadlineOf(s); !d.IsZero() && !d.After(x.now) {
+			x.note(e)
+			return
+		}
+	}
 	if rule, delay, ok := again(s, f.outcome.failure.Name); ok {
 		e.Kind, e.Rule, e.Due = workflow.StepRetrying, rule, x.now.Add(delay)
 		x.dropAttempt(s)

@@ -122,6 +122,7 @@ func (e *Engine) recoverRun(store workflow.Store, r *workflow.Recovered, err err
 		x.l.time = r.Events[n-1].Time
 	}
 	if err != nil {
+		x.l.fx.reset() // what a log seems to ask for that the Program does not fit is not begun
 		x.park(err)
 	}
 	return x
@@ -129,10 +130,11 @@ func (e *Engine) recoverRun(store workflow.Store, r *workflow.Recovered, err err
 
 // reopen goes on with an execution as its log left it.
 func (x *run) reopen() {
+	l := x.l
 	if x.parked != nil {
+		l.fx.reset() // of a fold that went wrong
 		return
 	}
-	l := x.l
 	for i := range l.outbox {
 		l.outbox[i].again = true
 	}

@@ -15,7 +15,7 @@ type timers struct {
 	ended bool
 }
 
-const recheck = 30 * time.Second
+const recheck = time.Minute
 
 // alarm is a time at which a run gets a fact. The zero value is not set.
 type alarm struct {
