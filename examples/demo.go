@@ -39,6 +39,8 @@ type demo struct {
 	build     *builder.Pipeline
 	route     router.Router
 	url       string
+	// contract of the functions that are built. Empty: the fastest one that their builder knows.
+	contract faas.Contract
 
 	definitions workflow.Registry
 	languages   *workflow.Languages
@@ -124,6 +126,7 @@ func (d *demo) buildAll(ctx context.Context, calls []call) ([]call, error) {
 			spec.Contract, spec.Command = faas.ContractHandler, []string{c.function}
 			_, err = d.functions.Publish(ctx, faas.Ref{Name: c.function}, spec, nil)
 		} else {
+			spec.Contract = d.contract
 			source, serr := fs.Sub(files, "functions/"+c.function)
 			if serr != nil {
 				return nil, serr

@@ -5,6 +5,7 @@
 //
 //	go run ./examples          runs the demo
 //	go run ./examples -serve   keeps the platform up and prints what to try with curl
+//	go run ./examples -driver docker   runs the functions that are built as containers
 package main
 
 import (
@@ -36,7 +37,6 @@ import (
 	"github.com/joinery/faas/orchestrator/cluster"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/memdriver"
-	"github.com/joinery/faas/orchestrator/driver/procdriver"
 	"github.com/joinery/faas/orchestrator/memnaming"
 	"github.com/joinery/faas/orchestrator/spread"
 	"github.com/joinery/faas/registry/boltregistry"
@@ -54,21 +54,29 @@ import (
 )
 
 func main() {
-	serve := flag.Bool("serve", false, "keep the platform up after the demo")
-	addr := flag.String("addr", "127.0.0.1:0", "where the HTTP front listens")
-	out := flag.String("out", os.TempDir(), "where the graphs of the workflows are written")
+	var o options
+	flag.BoolVar(&o.serve, "serve", false, "keep the platform up after the demo")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:0", "where the HTTP front listens")
+	flag.StringVar(&o.driver, "driver", "proc", "what runs the functions that are built: proc or docker")
+	flag.StringVar(&o.out, "out", os.TempDir(), "where the graphs of the workflows are written")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *addr, *out, *serve); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "examples:", err)
 		os.Exit(1)
 	}
 }
 
+// options are the command's flags.
+type options struct {
+	addr, driver, out string
+	serve             bool
+}
+
 // run wires the platform from the lowest floor to the highest, uses it, and takes
 // it down in the opposite order.
-func run(ctx context.Context, addr, out string, serve bool) (err error) {
+func run(ctx context.Context, o options) (err error) {
 	dir, err := os.MkdirTemp("", "joinery-")
 	if err != nil {
 		return err
@@ -102,18 +110,18 @@ func run(ctx context.Context, addr, out string, serve bool) (err error) {
 	}
 	background(manager.Run)
 
-	// R4 node agent: one node, with a driver for handlers in this process and one for processes.
+	// R4 node agent: one node, with a driver for handlers in this process and one for processes or containers.
 	handlers := memdriver.New(&memdriver.Options{Handlers: inProcess})
 	defer handlers.Close()
-	processes, err := procdriver.New(&procdriver.Options{Dir: filepath.Join(dir, "instances")})
+	instances, err := openDriver(ctx, o.driver, dir)
 	if err != nil {
 		return err
 	}
-	defer processes.Close()
+	defer instances.Close()
 	agent, err := cluster.NewAgent(cluster.AgentConfig{
 		Naming:  names,
 		Node:    orchestrator.Node{Name: "here", Capacity: faas.Resources{MilliCPU: int64(runtime.NumCPU()) * 4000}},
-		Drivers: []driver.Driver{handlers, processes},
+		Drivers: []driver.Driver{handlers, instances},
 		Code:    code, CodeDir: filepath.Join(dir, "unpacked"),
 	})
 	if err != nil {
@@ -139,7 +147,7 @@ func run(ctx context.Context, addr, out string, serve bool) (err error) {
 	if err := route.Start(ctx); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		return err
 	}
@@ -165,10 +173,13 @@ func run(ctx context.Context, addr, out string, serve bool) (err error) {
 	if builders["go"], err = gobuilder.New(nil); err != nil {
 		return err
 	}
-	if python, err := pybuilder.New(nil); err == nil {
-		builders["python"] = python
-	} else {
+	switch python, err := pybuilder.New(nil); {
+	case err != nil:
 		fmt.Println("Without the Python function:", err)
+	case o.driver == "docker":
+		fmt.Println("Without the Python function: the empty image that containers start from has no Python")
+	default:
+		builders["python"] = python
 	}
 	build, err := builder.NewPipeline(builder.PipelineConfig{Builders: builders, Code: code, Registry: functions, WorkDir: dir})
 	if err != nil {
@@ -218,10 +229,13 @@ func run(ctx context.Context, addr, out string, serve bool) (err error) {
 
 	d := &demo{
 		functions: functions, build: build, route: route, url: "http://" + listener.Addr().String(),
-		definitions: definitions, languages: languages, flows: flows, out: out,
+		definitions: definitions, languages: languages, flows: flows, out: o.out,
+	}
+	if o.driver == "docker" {
+		d.contract = faas.ContractSocket // a listener cannot be handed into a container
 	}
 	err = d.run(ctx)
-	if err == nil && serve {
+	if err == nil && o.serve {
 		err = d.serve(ctx)
 	}
 

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,16 +16,32 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/joinery/faas/examples/functions/resize"
+	"github.com/joinery/faas/internal/dockerengine"
+	engine "github.com/joinery/faas/internal/require"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The demo checks its own results: every answer, the scale-up and the scale to zero.
-func TestDemo(t *testing.T) {
-	ctx, done := context.WithTimeout(t.Context(), 2*time.Minute)
+func TestDemo(t *testing.T) { demonstrate(t, "proc") }
+
+func TestDemoOnDocker(t *testing.T) {
+	err := dockerengine.Available(t.Context())
+	engine.Engine(t, "docker", err == nil, fmt.Sprint(err))
+	demonstrate(t, "docker")
+}
+
+func demonstrate(t *testing.T, driver string) {
+	ctx, done := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer done()
-	require.NoError(t, run(ctx, "127.0.0.1:0", t.TempDir(), false))
+	out := t.TempDir()
+	require.NoError(t, run(ctx, options{addr: "127.0.0.1:0", driver: driver, out: out}))
 	http.DefaultClient.CloseIdleConnections()
+	for _, name := range []string{"texts", "texts-in-go"} {
+		svg, err := os.ReadFile(filepath.Join(out, "joinery-"+name+".svg"))
+		require.NoError(t, err)
+		require.Contains(t, string(svg), ">merge<")
+	}
 }
 
 func TestServeEndsWithItsContext(t *testing.T) {
