@@ -33,7 +33,8 @@ const (
 
 // Document is what was read and what is wrong with it.
 type Document struct {
-	// Lenient lets a key be repeated inside free values, the last one counting, as YAML readers of old did.
+	// Lenient lets a key be repeated inside free values, the last one counting, and passes over unknown fields,
+	// as YAML readers of old did. A field whose name is nearly right is a fault all the same.
 	Lenient bool
 	faults  workflow.Diagnostics
 	at      map[string]*yaml.Node
@@ -298,7 +299,9 @@ func (d *Document) object(path string, n *yaml.Node, v reflect.Value, depth int)
 				return
 			}
 		}
-		d.Fault(Join(path, key), "there is no field %.40q", key)
+		if !d.Lenient {
+			d.Fault(Join(path, key), "there is no field %.40q", key)
+		}
 	})
 }
 
