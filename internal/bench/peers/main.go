@@ -74,6 +74,7 @@ func run() (_ []figure.Figure, err error) {
 		open func() (engine, error)
 	}{
 		{contender{name: "base-journal"}, func() (engine, error) { return flow.OpenJournalEngine(dir) }},
+		{contender{name: ours}, func() (engine, error) { return openOurs(dir) }},
 		{contender{name: "dbos-sqlite", peer: true}, func() (engine, error) { return dbosSQLite(dir) }},
 		{contender{name: "dbos-postgres", peer: true}, func() (engine, error) { return dbosPostgres(pg.url) }},
 		{contender{name: "temporal-sqlite", peer: true, slow: true}, func() (engine, error) { return startTemporal(dir) }},
@@ -87,6 +88,20 @@ func run() (_ []figure.Figure, err error) {
 		all = append(all, c.contender)
 	}
 	return measure(all)
+}
+
+// product is our engine with its durable store, running Go functions as the peers do.
+type product struct {
+	flow.Engine
+	io.Closer
+}
+
+func openOurs(dir string) (engine, error) {
+	o, err := flow.OpenOurs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return product{o.Standard(), o}, nil
 }
 
 // measure interleaves the engines in rounds and returns the medians.
