@@ -333,21 +333,13 @@ func TestLogsAreContinuedByThemselves(t *testing.T) {
 	ref, err := f.Start(t.Context(), named("seq"))
 	require.NoError(t, err)
 	<-g.called
-	go func() {
-		for range 150 {
-			<-g.called
-		}
-		g.mu.Lock()
-		g.open = make(chan struct{})
-		g.mu.Unlock()
-		g.called <- ""
-	}()
 	close(g.open)
-	for id := range g.called {
-		if id == "" {
-			break
-		}
+	for range 150 {
+		<-g.called
 	}
+	g.mu.Lock()
+	g.open = make(chan struct{})
+	g.mu.Unlock()
 	f.restart(t)
 	close(g.open)
 	assert.Equal(t, strconv.Itoa(500*501/2), text(t, f.wait(t, ref).Output))
