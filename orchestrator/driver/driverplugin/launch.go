@@ -176,9 +176,6 @@ func (l *link) startError(ctx context.Context, path string, cause error) error {
 
 // destroy ends the process, by force, and frees everything. Twice is allowed.
 func (l *link) destroy() {
-	if l.remote != nil {
-		l.closed.Store(true)
-	}
 	if l.proc != nil {
 		_ = l.proc.Kill(context.Background())
 		if l.proc.stdout != nil {

@@ -1,6 +1,7 @@
 package driverplugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -151,6 +152,9 @@ func (p *process) Kill(context.Context) error {
 // end says how the plugin ended and what it said last. Only once it has exited.
 func (p *process) end() string {
 	words := p.stderr.String()
+	if panicAt([]byte(words)) == 0 {
+		words = p.stderr.line()
+	}
 	if words == "" {
 		return p.state
 	}
@@ -207,13 +211,25 @@ func (h *head) Read(b []byte) (int, error) {
 	switch {
 	case h.tail:
 		h.text = append(h.text, b[:n]...)
-		if over := len(h.text) - maxHead; over > 0 {
+		if i := panicAt(h.text); i >= 0 { // what follows is the stack
+			h.text, h.tail = h.text[i:min(len(h.text), i+maxHead)], false
+		} else if over := len(h.text) - maxHead; over > 0 {
 			h.text = h.text[:copy(h.text, h.text[over:])]
 		}
 	case len(h.text) < maxHead:
 		h.text = append(h.text, b[:min(n, maxHead-len(h.text))]...)
 	}
 	return n, err
+}
+
+// panicAt is where the runtime of Go begins to say why a program ends; -1 if it does not.
+func panicAt(text []byte) int {
+	for _, begin := range []string{"panic: ", "fatal error: "} {
+		if i := bytes.Index(text, []byte(begin)); i == 0 || i > 0 && text[i-1] == '\n' {
+			return i
+		}
+	}
+	return -1
 }
 
 // String is what is remembered, for people.

@@ -36,7 +36,10 @@ func Serve(open func(ctx context.Context, log *slog.Logger) (driver.Driver, erro
 const farewell = 4 * time.Second
 
 func serveAPIs(open func(ctx context.Context, log *slog.Logger) (driver.Driver, error), apis []int32) {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: hclogNames}))
+	logger := func(from slog.Level) *slog.Logger {
+		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: from, ReplaceAttr: hclogNames}))
+	}
+	log := logger(slog.LevelDebug)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s := &server{apis: apis, open: func() (driver.Driver, error) { return open(ctx, log) }}
@@ -59,6 +62,9 @@ func serveAPIs(open func(ctx context.Context, log *slog.Logger) (driver.Driver, 
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			leave("the platform has died")
 		}()
+		// Without a platform nobody reads the log, and to write to it must not be the end.
+		// Not by signal.Ignore, which tasks would inherit.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 		term := make(chan os.Signal, 1)
 		signal.Notify(term, syscall.SIGTERM)
 		defer signal.Stop(term)
@@ -71,7 +77,7 @@ func serveAPIs(open func(ctx context.Context, log *slog.Logger) (driver.Driver, 
 		HandshakeConfig: platform,
 		Plugins:         plugin.PluginSet{"driver": wire{s: s}},
 		GRPCServer:      newGRPCServer,
-		Logger:          hclogger{to: log},
+		Logger:          hclogger{to: logger(slog.LevelWarn)},
 	})
 }
 

@@ -56,6 +56,7 @@ func (p *Plugin) supervise(l *link) {
 	defer p.litter.Wait()
 	defer p.cleared()
 	var crashes []time.Time
+	var waited time.Duration
 	for pause := firstPause; ; {
 		began := time.Now()
 		err := p.tend(l)
@@ -64,21 +65,21 @@ func (p *Plugin) supervise(l *link) {
 			return
 		}
 		p.down(l, err)
-		if time.Since(began) > 10*pause { // the last restart did help
+		if time.Since(began) > 10*waited { // the last restart did help
 			pause = firstPause
 		}
 		for l = nil; l == nil; {
 			now := time.Now()
 			crashes = slices.DeleteFunc(append(crashes, now), func(t time.Time) bool { return now.Sub(t) > p.o.CrashWindow })
-			wait := pause/2 + rand.N(pause/2)
+			waited = pause/2 + rand.N(pause/2)
 			pause = min(2*pause, mostPause)
 			broken := len(crashes) >= p.o.MaxCrashes
 			if broken {
-				wait = mostPause
+				waited = mostPause
 			}
-			p.retry(now.Add(wait), broken, err)
+			p.retry(now.Add(waited), broken, err)
 			select {
-			case <-time.After(wait):
+			case <-time.After(waited):
 			case <-p.ctx.Done():
 				p.end(nil)
 				return

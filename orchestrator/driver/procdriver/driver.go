@@ -49,7 +49,8 @@ type Driver struct {
 	next    uint64
 	spare   string // a private directory for the next start; empty: none
 	ports   map[int]struct{}
-	owned   *os.File // the deed, locked, once Recover was called
+	deed    *os.File // locked
+	owner   string   // "" until Recover
 	started bool     // a Start was called
 }
 
@@ -125,6 +126,9 @@ func (d *Driver) open(o Options) (err error) {
 		Contracts: []faas.Contract{faas.ContractInherit, faas.ContractSocket, faas.ContractHTTP, faas.ContractStdio},
 		Limits:    driver.LimitSupport{Files: true, FileSize: true}}
 	d.groups.support(&d.info.Limits)
+	if d.deed, err = d.claim(""); err != nil {
+		return fail("directory", err)
+	}
 	d.restock()
 	return nil
 }
@@ -404,8 +408,8 @@ func (d *Driver) cleanUp() {
 	if d.root != "" {
 		removeAll(d.root)
 	}
-	if d.owned != nil {
-		_ = d.owned.Close()
+	if d.deed != nil {
+		_ = d.deed.Close()
 	}
 }
 

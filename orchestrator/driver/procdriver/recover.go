@@ -103,7 +103,7 @@ func (d *Driver) Recover(ctx context.Context, owner string, known []driver.Handl
 	case d.ctx.Err() != nil:
 		d.mu.Unlock()
 		return found, closedError("recover", owner)
-	case d.owned != nil || d.started:
+	case d.owner != "" || d.started:
 		d.mu.Unlock()
 		return found, faas.Errorf(component, "recover", owner, faas.ErrConflict, "it comes once, and before the first Start")
 	}
@@ -112,12 +112,14 @@ func (d *Driver) Recover(ctx context.Context, owner string, known []driver.Handl
 		d.mu.Unlock()
 		return found, spawnError("recover", owner, "mark the directory", err)
 	}
-	d.owned = lock
+	_ = d.deed.Close() // of the former one, which has no name any more
+	d.deed, d.owner = lock, owner
 	d.work.Add(1) // Close waits
 	d.mu.Unlock()
 	defer d.work.Done()
 
 	roots := []string{}
+	clearLitter(filepath.Dir(d.root))
 	if matches, err := filepath.Glob(filepath.Join(filepath.Dir(d.root), rootPrefix+"*")); err == nil {
 		roots = append(roots, matches...)
 	}
@@ -150,7 +152,27 @@ func (d *Driver) Recover(ctx context.Context, owner string, known []driver.Handl
 	return found, nil
 }
 
-// claim writes the deed of this driver. The caller holds mu.
+// clearLitter removes the directories of drivers that died before they had an owner or a task.
+func clearLitter(dir string) {
+	roots, _ := filepath.Glob(filepath.Join(dir, rootPrefix+"*"))
+	for _, root := range roots {
+		e := inherit(root, "")
+		if e == nil {
+			continue
+		}
+		names, _ := filepath.Glob(filepath.Join(root, "[0-9]*"))
+		for _, name := range names {
+			_ = os.Remove(name) // which only an empty one can be
+		}
+		if left, _ := filepath.Glob(filepath.Join(root, "[0-9]*")); len(left) == 0 {
+			e.leave()
+		} else { // nobody's tasks
+			_ = e.lock.Close()
+		}
+	}
+}
+
+// claim writes the deed of this driver, whose owner may not be known yet.
 func (d *Driver) claim(owner string) (*os.File, error) {
 	data, err := json.Marshal(newDeed(owner, d.groups))
 	if err != nil {
@@ -191,6 +213,9 @@ func inherit(root, owner string) *estate {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
 	groups, ok := of.cgroups()
+	if _, e := os.Stat(root); e != nil {
+		ok = false // removed by the one who had the lock
+	}
 	if err != nil || of.Owner != owner || !ok {
 		_ = f.Close()
 		return nil
