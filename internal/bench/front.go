@@ -133,7 +133,7 @@ func startEcho() (p *platform.Platform, ref faas.Ref, socket string, err error) 
 	if _, err = p.Router.Invoke(ctx, &faas.Request{Function: ref}); err != nil {
 		return p, ref, "", err
 	}
-	running, err := p.Processes.List(ctx)
+	running, err := p.Instances.List(ctx)
 	if err == nil && (len(running) != 1 || running[0].Endpoint.Network != "unix") {
 		err = fmt.Errorf("not one process on a unix socket: %+v", running)
 	}

@@ -139,7 +139,7 @@ func cpuBurner() ([]Figure, error) {
 		return nil, err
 	}
 	defer w.Close()
-	info, err := w.Processes.Info(context.Background())
+	info, err := w.Instances.Info(context.Background())
 	if err != nil {
 		return nil, err
 	}

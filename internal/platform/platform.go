@@ -33,6 +33,8 @@ import (
 type Config struct {
 	// Handlers are the in-process functions by name.
 	Handlers map[string]faas.Invoker
+	// Driver returns the driver of instances outside of this process; it may write below dir. Nil: procdriver.
+	Driver func(dir string) (driver.Driver, error)
 	// Router is completed with the platform's own resolver and deployer.
 	Router memrouter.Config
 }
@@ -44,7 +46,7 @@ type Platform struct {
 	Names     *memnaming.Service
 	Manager   *cluster.Manager
 	Handlers  *memdriver.Driver
-	Processes *procdriver.Driver
+	Instances driver.Driver
 	Deployer  *workloaddeployer.Deployer
 	Router    *memrouter.Router
 	// Dir holds everything that the platform writes.
@@ -73,12 +75,17 @@ func Start(cfg Config) (p *Platform, err error) {
 	}
 	p.loops.Go(func() error { return p.Manager.Run(ctx) })
 	p.Handlers = memdriver.New(&memdriver.Options{Handlers: cfg.Handlers})
-	if p.Processes, err = procdriver.New(&procdriver.Options{Dir: filepath.Join(p.Dir, "instances")}); err != nil {
+	if cfg.Driver == nil {
+		cfg.Driver = func(dir string) (driver.Driver, error) {
+			return procdriver.New(&procdriver.Options{Dir: filepath.Join(dir, "instances")})
+		}
+	}
+	if p.Instances, err = cfg.Driver(p.Dir); err != nil {
 		return p, err
 	}
 	agent, err := cluster.NewAgent(cluster.AgentConfig{
 		Naming: p.Names, Node: orchestrator.Node{Name: "n1"},
-		Drivers: []driver.Driver{p.Handlers, p.Processes},
+		Drivers: []driver.Driver{p.Handlers, p.Instances},
 		Code:    p.Code, CodeDir: filepath.Join(p.Dir, "code"),
 	})
 	if err != nil {
@@ -170,8 +177,8 @@ func (p *Platform) Close() error {
 	if p.Handlers != nil {
 		errs = append(errs, p.Handlers.Close())
 	}
-	if p.Processes != nil {
-		errs = append(errs, p.Processes.Close())
+	if p.Instances != nil {
+		errs = append(errs, p.Instances.Close())
 	}
 	errs = append(errs, p.Names.Close(), p.Registry.Close(), p.Code.Close(), os.RemoveAll(p.Dir))
 	return errors.Join(errs...)
