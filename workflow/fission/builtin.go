@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dop251/goja"
 	"sigs.k8s.io/yaml"
 
 	"github.com/joinery/faas/workflow"
@@ -116,22 +115,23 @@ func duration(v any, otherwise time.Duration) (time.Duration, error) {
 
 // javascript evaluates the code of a task over its arguments.
 func javascript(r *run, n *node) {
-	code, ok := n.inputs["expr"].(string)
+	text, ok := n.inputs["expr"].(string)
 	if !ok {
-		code, ok = n.inputs[mainInput].(string)
+		text, ok = n.inputs[mainInput].(string)
 	}
 	if !ok {
 		r.check(n, fmt.Errorf("javascript: there is no text expr"))
 		return
 	}
-	compiled, err := r.program.expression("js:"+code, func(string) (*goja.Program, error) { return compileCode(code) })
+	compiled, err := r.program.expression("js:"+text, func(string) (*code, error) { return compileCode(text) })
 	if !r.check(n, err) {
 		return
 	}
-	m, err := r.newMachine(n)
+	m, err := newMachine(r.program.language.prelude)
 	if !r.check(n, err) {
 		return
 	}
+	m.begin(r.now, r.state.seed, r.state.salt(n.id))
 	if args, ok := n.inputs["args"].(map[string]any); ok {
 		for key, v := range args {
 			m.set(key, m.toJS(v))
@@ -139,7 +139,7 @@ func javascript(r *run, n *node) {
 	} else {
 		m.set("arg", m.toJS(n.inputs["args"]))
 	}
-	v, err := m.run(compiled)
+	v, err := m.run(compiled.program)
 	if r.check(n, err) {
 		r.complete(n, v)
 	}

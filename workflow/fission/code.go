@@ -34,24 +34,33 @@ func isExpression(s string) bool {
 
 // compileExpression compiles a text in braces: an expression, else statements whose last value counts,
 // else an object.
-func compileExpression(text string) (*goja.Program, error) {
+func compileExpression(text string) (*code, error) {
 	text = strings.TrimSpace(text)
 	inner := text[1 : len(text)-1]
-	code, first := compileCode("(" + inner + "\n)")
+	c, first := compileCode("(" + inner + "\n)")
 	if first == nil {
-		return code, nil
+		c.pure = true
+		return c, nil
 	}
-	if code, err := compileCode(inner); err == nil {
-		return code, nil
+	if c, err := compileCode(inner); err == nil {
+		return c, nil
 	}
-	if code, err := compileCode("(" + text + "\n)"); err == nil {
-		return code, nil
+	if c, err := compileCode("(" + text + "\n)"); err == nil {
+		c.pure = true
+		return c, nil
 	}
 	return nil, first
 }
 
+// code is compiled JavaScript.
+type code struct {
+	program *goja.Program
+	// pure: one expression, which declares nothing.
+	pure bool
+}
+
 // compileCode compiles statements.
-func compileCode(text string) (*goja.Program, error) {
+func compileCode(text string) (*code, error) {
 	if len(text) > maxCode {
 		return nil, fmt.Errorf("the expression is longer than %d bytes", maxCode)
 	}
@@ -67,7 +76,14 @@ func compileCode(text string) (*goja.Program, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	return goja.CompileAST(tree, false)
+	if len(tree.Body) != 1 && strings.HasPrefix(text, "(") && strings.HasSuffix(text, "\n)") {
+		return nil, fmt.Errorf("the expression is more than one") // "a); var b; (c" closes the brackets around it
+	}
+	program, err := goja.CompileAST(tree, false)
+	if err != nil {
+		return nil, fmt.Errorf("the expression is no JavaScript: %w", err)
+	}
+	return &code{program: program}, nil
 }
 
 // nesting is how deep brackets and prefix operators nest, at most: what a recursive parser would descend.
@@ -173,8 +189,14 @@ func (c *counter) node(n any) {
 	case *ast.DoWhileStatement:
 		loop(&n.Body)
 	case *ast.FunctionLiteral:
+		if n.Async {
+			c.refuse("async")
+		}
 		n.Body.List = append([]ast.Statement{&ast.ExpressionStatement{Expression: call(tickName, n.Body)}}, n.Body.List...)
 	case *ast.ArrowFunctionLiteral:
+		if n.Async {
+			c.refuse("async")
+		}
 		switch body := n.Body.(type) {
 		case *ast.BlockStatement:
 			body.List = append([]ast.Statement{&ast.ExpressionStatement{Expression: call(tickName, body)}}, body.List...)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sort"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/dop251/goja"
@@ -43,18 +44,25 @@ func (e *limitError) Error() string { return e.what }
 // decide what becomes of an execution.
 var errPatience = errors.New("an expression did not end in time")
 
-// machine is one evaluation's runtime. It is used once, so that nothing passes from one to the next.
+// machine is a runtime in which nothing of the language can be changed.
 type machine struct {
-	vm    *goja.Runtime
-	ticks int
+	vm     *goja.Runtime
+	freeze goja.Callable
+	ticks  int
+	// Of the evaluation at hand.
+	now    time.Time
+	random *rand.Rand
+	see    map[string]goja.Value
 }
 
-// newMachine prepares a runtime whose time is now and whose chance follows from seed.
-func newMachine(prelude *goja.Program, now time.Time, seed, salt uint64) (*machine, error) {
-	m := &machine{vm: goja.New()}
-	random := rand.New(rand.NewPCG(seed, salt))
-	m.vm.SetTimeSource(func() time.Time { return now })
-	m.vm.SetRandSource(random.Float64)
+// seen are the names that expressions see.
+var seen = [...]string{"$", "taskId", "param", "input", "output", "outputHeaders", "task", "current"}
+
+// newMachine makes a runtime.
+func newMachine(prelude *goja.Program) (*machine, error) {
+	m := &machine{vm: goja.New(), see: map[string]goja.Value{}, random: rand.New(rand.NewPCG(0, 0))}
+	m.vm.SetTimeSource(func() time.Time { return m.now })
+	m.vm.SetRandSource(func() float64 { return m.random.Float64() })
 	m.vm.SetMaxCallStackSize(500)
 	tick := m.vm.ToValue(func(goja.FunctionCall) goja.Value { m.tick(); return goja.Undefined() })
 	check := m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
@@ -76,25 +84,78 @@ func newMachine(prelude *goja.Program, now time.Time, seed, salt uint64) (*machi
 		}
 		return goja.Undefined()
 	})
+	m.set("uid", func(goja.FunctionCall) goja.Value {
+		return m.vm.ToValue(strconv.FormatUint(m.random.Uint64()|1<<63, 16))
+	})
 	f, err := m.vm.RunProgram(prelude)
 	if err != nil {
 		return nil, err
 	}
 	start, _ := goja.AssertFunction(f)
-	if _, err := start(goja.Undefined(), check, tick, pattern, size, m.vm.ToValue(maxText), m.vm.ToValue(maxList)); err != nil {
+	freeze, err := start(goja.Undefined(), check, tick, pattern, size, m.vm.ToValue(maxText), m.vm.ToValue(maxList))
+	if err != nil {
 		return nil, err
 	}
-	m.ticks = 0
+	m.freeze, _ = goja.AssertFunction(freeze)
 	global := m.vm.GlobalObject()
 	for name, f := range map[string]goja.Value{tickName.String(): tick, checkName.String(): check} {
 		if err := global.DefineDataProperty(name, f, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE); err != nil {
 			return nil, err
 		}
 	}
-	m.set("uid", func(goja.FunctionCall) goja.Value {
-		return m.vm.ToValue(strconv.FormatUint(random.Uint64()|1<<63, 16))
-	})
 	return m, nil
+}
+
+// seal makes the runtime one for many expressions, one after the other: the names that they see
+// are looked up anew each time, and no name can be added.
+func (m *machine) seal() error {
+	for _, name := range seen {
+		get := m.vm.ToValue(func(goja.FunctionCall) goja.Value { return m.see[name] })
+		if err := m.vm.GlobalObject().DefineAccessorProperty(name, get, nil, goja.FLAG_FALSE, goja.FLAG_TRUE); err != nil {
+			return err
+		}
+	}
+	_, err := m.freeze(goja.Undefined())
+	return err
+}
+
+// pool keeps sealed machines: making one takes some milliseconds.
+type pool struct {
+	mu   sync.Mutex
+	free []*machine
+}
+
+const maxPool = 16
+
+func (p *pool) get(prelude *goja.Program) (*machine, error) {
+	p.mu.Lock()
+	if n := len(p.free); n > 0 {
+		m := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.mu.Unlock()
+		return m, nil
+	}
+	p.mu.Unlock()
+	m, err := newMachine(prelude)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.seal()
+}
+
+func (p *pool) put(m *machine) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < maxPool {
+		p.free = append(p.free, m)
+	}
+}
+
+// begin prepares the next evaluation, whose chance follows from seed and salt.
+func (m *machine) begin(now time.Time, seed, salt uint64) {
+	m.ticks, m.now = 0, now
+	m.random = rand.New(rand.NewPCG(seed, salt))
+	clear(m.see)
 }
 
 func (m *machine) set(name string, value any) {

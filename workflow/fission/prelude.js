@@ -87,4 +87,27 @@
     'Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array']) {
     delete globalThis[n];
   }
+
+  // Nothing of the language itself can be changed, so that no evaluation leaves a trace for the next one in the same place.
+  const frozen = new Set([globalThis]);
+  const harden = (v) => {
+    if (v === null || (typeof v !== 'object' && typeof v !== 'function') || frozen.has(v)) return;
+    frozen.add(v);
+    Object.freeze(v);
+    harden(Object.getPrototypeOf(v));
+    for (const key of Object.getOwnPropertyNames(v).concat(Object.getOwnPropertySymbols(v))) {
+      const p = Object.getOwnPropertyDescriptor(v, key);
+      harden(p.value);
+      harden(p.get);
+      harden(p.set);
+    }
+  };
+  return () => {
+    for (const key of Object.getOwnPropertyNames(globalThis)) harden(Object.getOwnPropertyDescriptor(globalThis, key).value);
+    for (const v of [[][Symbol.iterator](), ''[Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), 'a'.matchAll(/a/g), function* () {}, (function* () {})(), /a/, Symbol()]) {
+      harden(v);
+      harden(Object.getPrototypeOf(v));
+    }
+    Object.freeze(globalThis);
+  };
 })

@@ -40,11 +40,13 @@ const MediaTypeInputs = "application/vnd.fission.workflows.inputs+json"
 type language struct {
 	http    faas.Ref
 	prelude *goja.Program
+	// sealed are machines that wait for the next expression.
+	sealed *pool
 }
 
 // Language returns the language "fission". Errors: ErrInvalidArgument for an HTTP function without a valid name.
 func Language(o *Options) (workflow.Language, error) {
-	l := language{http: faas.Ref{Name: "http"}}
+	l := language{http: faas.Ref{Name: "http"}, sealed: &pool{}}
 	if o != nil && o.HTTP != (faas.Ref{}) {
 		if err := o.HTTP.Validate(); err != nil {
 			return nil, err
@@ -85,11 +87,11 @@ type Program struct {
 const maxCompiled = 2_000
 
 // expression compiles an expression, once if it can.
-func (p *Program) expression(text string, compile func(string) (*goja.Program, error)) (*goja.Program, error) {
-	if code, ok := p.code.Load(text); ok {
-		return code.(*goja.Program), nil
+func (p *Program) expression(text string, compile func(string) (*code, error)) (*code, error) {
+	if c, ok := p.code.Load(text); ok {
+		return c.(*code), nil
 	}
-	code, err := compile(text)
+	c, err := compile(text)
 	if err != nil {
 		return nil, err
 	}
@@ -97,9 +99,9 @@ func (p *Program) expression(text string, compile func(string) (*goja.Program, e
 	defer p.mu.Unlock()
 	if p.count < maxCompiled {
 		p.count++
-		p.code.Store(text, code)
+		p.code.Store(text, c)
 	}
-	return code, nil
+	return c, nil
 }
 
 func (p *Program) draw() {

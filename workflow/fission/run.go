@@ -154,11 +154,7 @@ func (r *run) evaluate(n *node, v any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := r.machine(n)
-		if err != nil {
-			return nil, err
-		}
-		return m.run(code)
+		return r.express(n, code)
 	case []any:
 		list := make([]any, len(v))
 		for i, item := range v {

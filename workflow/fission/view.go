@@ -6,24 +6,45 @@ import (
 
 // What expressions see: $, taskId and the helper functions.
 
-// newMachine is a machine without what expressions see, for the built-in javascript.
-func (r *run) newMachine(n *node) (*machine, error) {
-	return newMachine(r.program.language.prelude, r.now, r.state.seed, r.state.salt(n.id))
-}
-
-// machine prepares the evaluation of an expression of a task.
-func (r *run) machine(n *node) (*machine, error) {
-	m, err := r.newMachine(n)
+// express evaluates an expression of a task. One that declares nothing runs in a machine that others have used and will use.
+func (r *run) express(n *node, c *code) (any, error) {
+	l := r.program.language
+	var m *machine
+	var err error
+	if c.pure {
+		m, err = l.sealed.get(l.prelude)
+	} else {
+		m, err = newMachine(l.prelude)
+	}
 	if err != nil {
 		return nil, err
 	}
+	m.begin(r.now, r.state.seed, r.state.salt(n.id))
+	if err := r.show(m, n); err != nil {
+		return nil, err
+	}
+	if !c.pure {
+		for _, name := range seen {
+			m.set(name, m.see[name])
+		}
+	}
+	v, err := m.run(c.program)
+	if err == nil && c.pure { // what was stopped on its way is not used again
+		clear(m.see)
+		l.sealed.put(m)
+	}
+	return v, err
+}
+
+// show sets what an expression of the task sees.
+func (r *run) show(m *machine, n *node) error {
 	created := float64(r.state.started.UnixNano())
 	updated := float64(r.now.UnixNano())
 	tasks := m.vm.NewDynamicObject(&taskView{m: m, r: r, n: n})
 	invocation := m.toJS(map[string]any{"Id": r.state.execution.ID, "CreatedAt": created, "UpdatedAt": updated}).(*goja.Object)
 	inputs := m.vm.ToValue(func(goja.FunctionCall) goja.Value { return m.toJS(r.state.inputs) }) // made when it is looked at
 	if err := invocation.DefineAccessorProperty("Inputs", inputs, nil, goja.FLAG_FALSE, goja.FLAG_TRUE); err != nil {
-		return nil, err
+		return err
 	}
 	root := m.vm.NewObject()
 	for key, v := range map[string]goja.Value{
@@ -32,11 +53,11 @@ func (r *run) machine(n *node) (*machine, error) {
 		"Tasks":      tasks,
 	} {
 		if err := root.Set(key, v); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	m.set("$", root)
-	m.set("taskId", n.name)
+	m.see["$"] = root
+	m.see["taskId"] = m.vm.ToValue(n.name)
 
 	find := func(c goja.FunctionCall) *node {
 		if v := c.Argument(0); !goja.IsUndefined(v) {
@@ -60,13 +81,13 @@ func (r *run) machine(n *node) (*machine, error) {
 		}
 		return v.String()
 	}
-	m.set("param", func(c goja.FunctionCall) goja.Value {
+	m.see["param"] = m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
 		if v, ok := r.state.inputs[key(c.Argument(0))]; ok {
 			return m.toJS(v)
 		}
 		return goja.Undefined()
 	})
-	m.set("input", func(c goja.FunctionCall) goja.Value {
+	m.see["input"] = m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
 		if at := find(c); at != nil {
 			if v, ok := at.inputs[key(c.Argument(1))]; ok {
 				return m.toJS(v)
@@ -74,8 +95,8 @@ func (r *run) machine(n *node) (*machine, error) {
 		}
 		return goja.Undefined()
 	})
-	m.set("output", part(func(n *node) any { return n.output }))
-	m.set("outputHeaders", func(c goja.FunctionCall) goja.Value {
+	m.see["output"] = m.vm.ToValue(part(func(n *node) any { return n.output }))
+	m.see["outputHeaders"] = m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
 		if at := find(c); at != nil && at.headers != nil {
 			return m.toJS(at.headers)
 		}
@@ -87,9 +108,9 @@ func (r *run) machine(n *node) (*machine, error) {
 		}
 		return goja.Undefined()
 	}
-	m.set("task", task)
-	m.set("current", func(goja.FunctionCall) goja.Value { return m.task(r, n) })
-	return m, nil
+	m.see["task"] = m.vm.ToValue(task)
+	m.see["current"] = m.vm.ToValue(func(goja.FunctionCall) goja.Value { return m.task(r, n) })
+	return nil
 }
 
 // task is a task as Fission shows it. An output that there is not yet is undefined.
