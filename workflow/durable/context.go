@@ -45,14 +45,17 @@ func (c Context) Events() uint64 {
 // Random is a source of random numbers that is the execution's own: the same in every replay, and in a
 // fork the same as in the original.
 func (c Context) Random() *rand.Rand {
-	c.x.enter()
-	return c.x.random
+	x := c.x
+	x.enter()
+	if x.random == nil {
+		x.random = rand.New(rand.NewPCG(x.start.Seed, x.first))
+	}
+	return x.random
 }
 
 // UUID returns a random UUID (version 4, RFC 9562) from Random.
 func (c Context) UUID() string {
-	c.x.enter()
-	id, err := uuid.NewRandomFromReader(randomReader{c.x.random})
+	id, err := uuid.NewRandomFromReader(randomReader{c.Random()})
 	if err != nil {
 		panic(err) // the reader never fails
 	}

@@ -83,9 +83,11 @@ func (x *execution) run() bool {
 }
 
 // spawn adds a coroutine that runs body.
-func (x *execution) spawn(body func()) *coroutine {
+func (x *execution) spawn(body func()) { x.add(new(coroutine), body) }
+
+func (x *execution) add(co *coroutine, body func()) {
 	x.spawned++
-	co := &coroutine{x: x, number: x.spawned, body: body}
+	co.x, co.number, co.body = x, x.spawned, body
 	if co.prev = x.lastLive; co.prev != nil {
 		co.prev.next = co
 	} else {
@@ -93,7 +95,6 @@ func (x *execution) spawn(body func()) *coroutine {
 	}
 	x.lastLive = co
 	x.wake(co)
-	return co
 }
 
 // forget takes a coroutine off the list of live ones.
@@ -241,4 +242,5 @@ func (x *execution) release() {
 			return
 		}
 	}
+	x.back.Store(true)
 }

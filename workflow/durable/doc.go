@@ -52,7 +52,7 @@
 // one, else workflow.FailureFunction. One that panics, or waits for what cannot happen, fails with
 // workflow.FailureProgram. Program.Step returns ErrConflict for a history that the code does not fit, ErrTimeout for
 // code that runs longer than Options.Budget without waiting in this package; what blocks outside of it cannot be
-// stopped, so its goroutines stay until it returns.
+// stopped, so its goroutines stay until it returns, and the execution is not run again before.
 //
 // # Concurrency
 //

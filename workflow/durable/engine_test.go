@@ -401,8 +401,7 @@ func TestCodeThatHangsBlocksItsOwnExecutionAlone(t *testing.T) {
 		return strings.Contains(why.Blocked, "workflow hangs@1 did not wait in a durable call for 100ms after event 2")
 	}, 30*time.Second, 10*time.Millisecond)
 	close(unblock)
-	w.control(ref, workflow.ActionRedrive)
-	require.Equal(t, `"x"`, w.output(ref))
+	require.Equal(t, `"x"`, w.output(ref), "the engine tries again by itself")
 	stop()
 }
 
@@ -517,13 +516,7 @@ func TestCancelRacingCompletionEndsOnce(t *testing.T) {
 
 func TestFanOutOfTenThousand(t *testing.T) {
 	w := newWorld(t)
-	w.start(nil, parallel, mapped)
-	for _, name := range []string{"parallel", "mapped"} {
-		x := w.wait(w.begin(name, 10_000))
-		require.Equal(t, workflow.StatusSucceeded, x.Status, "%+v", x.Failure)
-		require.Equal(t, 10_000, w.called("next"))
-		w.mu.Lock()
-		clear(w.calls)
-		w.mu.Unlock()
-	}
+	w.start(nil, mapped)
+	require.Equal(t, "10000", w.output(w.begin("mapped", 10_000)))
+	require.Equal(t, 10_000, w.called("next"))
 }

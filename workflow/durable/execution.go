@@ -23,7 +23,7 @@ type execution struct {
 	first    uint64 // of the log's first event
 	commands []workflow.Command
 	root     *scope
-	random   *rand.Rand
+	random   *rand.Rand // nil until it is asked for
 	queries  map[string]query
 
 	// open steps by ID; how many were opened under each base of an ID; the last one.
@@ -39,6 +39,7 @@ type execution struct {
 
 	// The coroutines (see coroutine.go).
 	ready               []*coroutine
+	main                coroutine
 	head                int
 	current             *coroutine
 	firstLive, lastLive *coroutine
@@ -50,8 +51,8 @@ type execution struct {
 	aborted  error
 	released bool
 	querying bool // a query handler runs
-	// lost: coroutines did not come back; x is theirs now.
-	lost atomic.Bool
+	// lost: coroutines did not come back; x is theirs now. back: they did after all.
+	lost, back atomic.Bool
 }
 
 // longLog is the number of events from which an execution without a note of its own says that
@@ -63,9 +64,8 @@ func newExecution(p *program, e *workflow.Event) *execution {
 		program: p, start: e.Start, input: e.Payload, now: e.Time, seq: e.Seq, first: e.Seq,
 		open: map[string]*future{}, counts: map[string]int{}, idle: make(chan struct{}, 1),
 	}
-	x.random = rand.New(rand.NewPCG(e.Start.Seed, e.Seq))
 	x.root = &scope{x: x}
-	x.spawn(func() {
+	x.add(&x.main, func() {
 		out, err := p.code.run(Context{x, x.root}, x.input)
 		x.finish(out, err)
 	})
@@ -145,6 +145,7 @@ func (x *execution) predates() error {
 func (x *execution) turn() error {
 	if !x.run() {
 		x.lost.Store(true)
+		x.program.stuck.Store(x.start.Execution, x)
 		return x.overran()
 	}
 	if x.aborted != nil {
@@ -212,15 +213,13 @@ func (x *execution) finish(out workflow.Payload, err error) {
 		return
 	}
 	x.ended = true
-	if again := continuation(err); again != nil {
+	if err == nil {
+		x.command(workflow.Command{Kind: workflow.CommandSucceed, Payload: out})
+	} else if again := continuation(err); again != nil {
 		x.command(workflow.Command{Kind: workflow.CommandContinue, Payload: again.input})
-		return
-	}
-	if err != nil {
+	} else {
 		x.command(workflow.Command{Kind: workflow.CommandFail, Failure: failure(err)})
-		return
 	}
-	x.command(workflow.Command{Kind: workflow.CommandSucceed, Payload: out})
 }
 
 // broken ends the log because the code cannot go on.

@@ -92,7 +92,8 @@ func TestCodeThatDoesNotComeBackIsGivenUp(t *testing.T) {
 				return durable.Call[int](ctx, fn("after"), nil, nil).Get()
 			})
 			program := compile(t, &durable.Options{Budget: 50 * time.Millisecond}, code)
-			s, _, err := program.Step(nil, &workflow.Event{Seq: 1, Time: zero, Kind: workflow.ExecutionStarted, Payload: workflow.JSON("0"), Start: start(code)})
+			first := workflow.Event{Seq: 1, Time: zero, Kind: workflow.ExecutionStarted, Payload: workflow.JSON("0"), Start: start(code)}
+			s, _, err := program.Step(nil, &first)
 			require.NoError(t, err)
 			s, commands, err := program.Step(s, &workflow.Event{Seq: 2, Time: zero, Kind: workflow.StepSucceeded, Step: "before"})
 			require.ErrorIs(t, err, faas.ErrTimeout)
@@ -102,9 +103,18 @@ func TestCodeThatDoesNotComeBackIsGivenUp(t *testing.T) {
 			require.Nil(t, commands)
 			if name == "blocks" {
 				require.ErrorContains(t, err, "TestCodeThatDoesNotComeBackIsGivenUp", "the stack of what is stuck")
+				_, _, err = program.Step(nil, &first)
+				require.ErrorIs(t, err, faas.ErrTimeout, "it is not run again while it hangs")
 				close(unblock)
 			}
 			require.Equal(t, "main", <-left, "it ends at its next durable call, and the others with it")
+			require.Equal(t, "other", <-left)
+			require.Eventually(t, func() bool {
+				s, _, err = program.Step(nil, &first)
+				return err == nil
+			}, 10*time.Second, time.Millisecond)
+			program.(workflow.Releaser).Release(s)
+			require.Equal(t, "main", <-left)
 			require.Equal(t, "other", <-left)
 		})
 	}

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"sync"
 	"time"
 
 	"github.com/joinery/faas"
@@ -11,7 +12,17 @@ import (
 type program struct {
 	code   Code
 	budget time.Duration
+	// stuck are the states, by workflow.ExecutionRef, whose code did not come back: an execution is not run again before, so
+	// that no more than one goroutine hangs for it.
+	stuck sync.Map
 }
+
+var (
+	_ workflow.Language = (*Language)(nil)
+	_ workflow.Releaser = (*program)(nil)
+	_ workflow.Querier  = (*program)(nil)
+	_ workflow.Predater = (*program)(nil)
+)
 
 // Step implements workflow.Program.
 func (p *program) Step(s workflow.State, e *workflow.Event) (workflow.State, []workflow.Command, error) {
@@ -24,6 +35,10 @@ func (p *program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 	var err error
 	if starts {
 		p.Release(s)
+		if lost, ok := p.stuck.Load(e.Start.Execution); ok && !lost.(*execution).back.Load() {
+			return nil, nil, lost.(*execution).overran()
+		}
+		p.stuck.Delete(e.Start.Execution)
 		x = newExecution(p, e)
 	} else {
 		err = x.feed(e)

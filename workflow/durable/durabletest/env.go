@@ -87,8 +87,8 @@ func Run(t *testing.T, test func(env *Env), code ...durable.Code) {
 		env := &Env{t: t, lang: lang, functions: map[string]handler{}, ctx: ctx}
 		env.start(code)
 		defer func() {
-			if !t.Failed() {
-				env.replay()
+			if err := env.replay(); err != nil && !t.Failed() {
+				t.Error(err)
 			}
 			cancel()
 			if err := env.engine.Close(); err != nil {
@@ -337,20 +337,24 @@ func (env *Env) history(ref workflow.ExecutionRef) ([]workflow.Event, error) {
 }
 
 // replay checks that what ran is deterministic.
-func (env *Env) replay() {
-	env.t.Helper()
+func (env *Env) replay() error {
+	var errs []error
 	for q := (workflow.ExecutionQuery{Limit: workflow.MaxPage}); ; {
 		page, err := env.engine.List(env.ctx, q)
-		env.must(err)
+		if err != nil {
+			return err
+		}
 		for _, x := range page.Executions {
 			events, err := env.history(x.Ref)
-			env.must(err)
-			if err := durable.Replay(env.lang, events); err != nil {
-				env.t.Error(fmt.Errorf("execution %s of workflow %s cannot be replayed: %w", x.Ref, x.Workflow, err))
+			if err == nil {
+				err = durable.Replay(env.lang, events)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("execution %s of workflow %s cannot be replayed: %w", x.Ref, x.Workflow, err))
 			}
 		}
 		if q.Token = page.Next; q.Token == "" {
-			return
+			return errors.Join(errs...)
 		}
 	}
 }
