@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/failpoint"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -217,7 +218,9 @@ func (s *Store) writable(op string, ref workflow.ExecutionRef) error {
 
 // commit makes a batch durable. The library would rather end than fail; the guard knows.
 func (s *Store) commit(pb *pebble.Batch, op string, ref workflow.ExecutionRef) error {
+	failpoint.Hit("pebblestore/before-commit")
 	err := s.db.Apply(pb, pebble.Sync)
+	failpoint.Hit("pebblestore/after-commit")
 	if failure := s.disk.failed(); failure != nil {
 		return failure
 	}

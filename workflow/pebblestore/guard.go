@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/failpoint"
 )
 
 // guard is the file system that the library sees. The library gives up its process when a log or a
@@ -122,6 +122,7 @@ func (g *guard) isVital(name string) bool {
 }
 
 func (g *guard) create(name string, make func() (vfs.File, error)) (vfs.File, error) {
+	failpoint.Hit("pebblestore/before-create")
 	var f vfs.File
 	try := func() (err error) { f, err = make(); return err }
 	if !g.isVital(name) {
@@ -129,6 +130,10 @@ func (g *guard) create(name string, make func() (vfs.File, error)) (vfs.File, er
 			return nil, err
 		}
 		return &tableFile{f, g}, nil
+	}
+	if strings.HasPrefix(g.PathBase(name), "marker.") {
+		// A marker names another file, whose own entry must be there first.
+		g.vital("sync", name, func() error { return syncDir(g.FS, g.PathDir(name)) })
 	}
 	g.vital("create", name, try)
 	if f == nil {
@@ -189,12 +194,14 @@ type vitalFile struct {
 }
 
 func (f *vitalFile) Write(p []byte) (int, error) {
+	failpoint.Hit("pebblestore/before-write")
 	done := 0
 	f.g.vital("write", f.name, func() error {
 		n, err := f.File.Write(p[done:])
 		done += n
 		return err
 	})
+	failpoint.Hit("pebblestore/after-write")
 	return len(p), nil
 }
 
@@ -204,13 +211,31 @@ func (f *vitalFile) Sync() error {
 }
 
 func (f *vitalFile) SyncData() error {
+	failpoint.Hit("pebblestore/before-sync")
 	f.g.vital("sync", f.name, f.File.SyncData)
+	failpoint.Hit("pebblestore/after-sync")
 	return nil
 }
 
 func (f *vitalFile) SyncTo(length int64) (full bool, _ error) {
 	f.g.vital("sync", f.name, func() (err error) { full, err = f.File.SyncTo(length); return err })
 	return full, nil
+}
+
+func (f *vitalFile) Close() error {
+	if err := f.File.Close(); err != nil {
+		f.g.poison("close", f.name, err)
+	}
+	return nil
+}
+
+func (f *vitalFile) Stat() (vfs.FileInfo, error) {
+	st, err := f.File.Stat()
+	if err != nil {
+		f.g.poison("stat", f.name, err)
+		return emptyInfo{}, nil
+	}
+	return st, nil
 }
 
 // Preallocate is for speed alone.
@@ -245,19 +270,3 @@ func (f *tableFile) SyncTo(length int64) (full bool, err error) {
 	err = f.g.ordinary(func() (err error) { full, err = f.File.SyncTo(length); return err })
 	return full, err
 }
-
-// nothing stands for a file that could not be made in a store that is poisoned now.
-type nothing struct{}
-
-func (nothing) Close() error                           { return nil }
-func (nothing) Read([]byte) (int, error)               { return 0, io.EOF }
-func (nothing) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
-func (nothing) Write(p []byte) (int, error)            { return len(p), nil }
-func (nothing) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
-func (nothing) Preallocate(int64, int64) error         { return nil }
-func (nothing) Stat() (vfs.FileInfo, error)            { return nil, os.ErrNotExist }
-func (nothing) Sync() error                            { return nil }
-func (nothing) SyncTo(int64) (bool, error)             { return true, nil }
-func (nothing) SyncData() error                        { return nil }
-func (nothing) Prefetch(int64, int64) error            { return nil }
-func (nothing) Fd() uintptr                            { return vfs.InvalidFd }

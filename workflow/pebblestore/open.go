@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	cockroach "github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2"
@@ -34,6 +36,7 @@ func (s *Store) options(c Config) *pebble.Options {
 		LBaseMaxBytes:               64 << 20,
 		BytesPerSync:                1 << 20,
 		MaxOpenFiles:                500,
+		FlushDelayDeleteRange:       10 * time.Second, // what is deleted gives its space back in an idle store too
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.log.Warn("background work failed and will be done again", "error", err) },
@@ -62,27 +65,36 @@ func (l library) Fatalf(format string, args ...any) {
 // lock takes the directory for this process. ErrConflict names the process that has it.
 func lock(fs vfs.FS, dir string) (io.Closer, error) {
 	held, err := fs.Lock(fs.PathJoin(dir, "LOCK"))
-	holder := fs.PathJoin(dir, "PID")
-	if err != nil {
+	if isHeld(err) {
 		who := "another process"
-		if text, err := readFile(fs, holder); err == nil {
-			if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && n == pid {
-				who = fmt.Sprintf("this process (%d)", n)
-			} else if err == nil {
+		if text, err := readFile(fs, fs.PathJoin(dir, "PID")); err == nil {
+			if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 				who = fmt.Sprintf("process %d", n)
 			}
-		}
-		if errors.Is(err, os.ErrPermission) && !errors.Is(err, syscall.EACCES) || errors.Is(err, os.ErrNotExist) || isFull(err) {
-			return nil, openError(dir, err)
 		}
 		e := faas.Errorf("workflow store", "open", dir, faas.ErrConflict, "%s has it open: %w", who, err)
 		e.Next = "stop that process, or use another directory"
 		return nil, e
 	}
-	if err := writeFile(fs, dir, "PID", []byte(strconv.Itoa(pid)+"\n")); err != nil {
+	if err != nil {
+		return nil, openError(dir, err)
+	}
+	if err := writeFile(fs, dir, "PID", []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(openError(dir, err), held.Close())
 	}
 	return held, nil
+}
+
+// isHeld tells a lock that somebody has from one that cannot be had at all.
+func isHeld(err error) bool {
+	if err == nil {
+		return false
+	}
+	if strings.Contains(err.Error(), "by current process") || runtime.GOOS == "windows" {
+		return true
+	}
+	var file *os.PathError
+	return !errors.As(err, &file) && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES))
 }
 
 // The format of the directory: a file that says the version. A newer one is refused.
@@ -117,6 +129,31 @@ func checkFormat(fs vfs.FS, dir string) error {
 	return nil
 }
 
+// makeDir makes a directory and its parents, and their entries durable.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	parent := fs.PathDir(dir)
+	if parent != dir {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
 func readFile(fs vfs.FS, name string) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {
@@ -140,11 +177,7 @@ func writeFile(fs vfs.FS, dir, name string, data []byte) error {
 	if err := fs.Rename(temporary, fs.PathJoin(dir, name)); err != nil {
 		return err
 	}
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(fs, dir)
 }
 
 func openError(dir string, err error) error {
@@ -161,6 +194,10 @@ func (s *Store) openDBError(err error) error {
 		return openError(s.dir, failure)
 	} else if failure != nil {
 		return failure
+	}
+	var classed *faas.Error
+	if errors.As(err, &classed) {
+		return err
 	}
 	switch text := err.Error(); {
 	case pebble.IsCorruptionError(err):

@@ -38,6 +38,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -133,7 +134,7 @@ func open(c Config, fs vfs.FS) (_ *Store, err error) {
 			err = errors.Join(err, s.end())
 		}
 	}()
-	if err := fs.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := makeDir(fs, c.Dir); err != nil {
 		return nil, openError(c.Dir, err)
 	}
 	if s.lock, err = lock(fs, c.Dir); err != nil {
@@ -145,11 +146,9 @@ func open(c Config, fs vfs.FS) (_ *Store, err error) {
 	if err := s.disk.hold(fs.PathJoin(c.Dir, "reserve"), c.Reserve); err != nil {
 		return nil, openError(c.Dir, err)
 	}
-	db, err := pebble.Open(fs.PathJoin(c.Dir, "db"), s.options(c))
-	if err != nil {
+	if s.db, err = s.openDB(c, fs.PathJoin(c.Dir, "db")); err != nil {
 		return nil, s.openDBError(err)
 	}
-	s.db = db
 	if s.disk.failed() != nil {
 		return nil, s.openDBError(s.disk.failed())
 	}
@@ -157,7 +156,23 @@ func open(c Config, fs vfs.FS) (_ *Store, err error) {
 	return s, nil
 }
 
-// Close frees everything; what was acknowledged stays.
+// openDB opens the library's directory. It opens a new one twice: the first log is in an older format.
+func (s *Store) openDB(c Config, dir string) (*pebble.DB, error) {
+	if err := checkTail(s.disk.FS, dir); err != nil {
+		return nil, err
+	}
+	_, err := s.disk.Stat(dir)
+	db, openErr := pebble.Open(dir, s.options(c))
+	if openErr != nil || !errors.Is(err, os.ErrNotExist) {
+		return db, openErr
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return pebble.Open(dir, s.options(c))
+}
+
+// Close frees everything; what was acknowledged stays. It moves the log to tables, where all damage is noticed.
 func (s *Store) Close() error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return nil
@@ -165,7 +180,26 @@ func (s *Store) Close() error {
 	s.disk.stop()
 	s.life.Lock()
 	defer s.life.Unlock()
+	s.flush()
 	return s.end()
+}
+
+// flush writes what is in memory to tables, unless the disk does not let it.
+func (s *Store) flush() {
+	if s.disk.failed() != nil || s.disk.inUse.Load() {
+		return
+	}
+	done, err := s.db.AsyncFlush()
+	for err == nil {
+		select {
+		case <-done:
+			return
+		case <-time.After(pause):
+			if s.disk.failed() != nil || s.disk.inUse.Load() {
+				return
+			}
+		}
+	}
 }
 
 // end frees what Open has got so far.
@@ -194,6 +228,3 @@ func (s *Store) enter(op, key string) error {
 }
 
 func (s *Store) leave() { s.life.RUnlock() }
-
-// pid is the process id of this process.
-var pid = os.Getpid()

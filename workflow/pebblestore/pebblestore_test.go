@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -15,7 +16,14 @@ import (
 	"github.com/joinery/faas/workflow/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(holdDir); dir != "" {
+		holdOpen(dir)
+		return
+	}
+	// The library leaves this one behind when it fails to open late; Close ends it otherwise.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2.(*ConcurrencyLimitScheduler).periodicGranter"))
+}
 
 // small is a configuration for tests: little memory, and background trouble in the test's log.
 func small(tb testing.TB, dir string) Config {
