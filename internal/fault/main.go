@@ -9,12 +9,19 @@
 //	figure NAME VALUE UNIT goal OP BOUND ok|short
 package main
 
-import "github.com/joinery/faas/internal/figure"
+import (
+	"os"
+
+	"github.com/joinery/faas/internal/figure"
+)
 
 // Figure is one measured value and its goal.
 type Figure = figure.Figure
 
 func main() {
+	if role(os.Args[1:]) {
+		return
+	}
 	figure.Run([]figure.Measurement{
 		{Name: "instance-kill", What: "kill -9 of instances with calls in flight", Run: instanceKill},
 		{Name: "mid-response", What: "an instance that dies in the middle of its answer", Run: midResponse},
@@ -34,6 +41,10 @@ func main() {
 		{Name: "disconnect", What: "clients that hang up in mid-call", Run: disconnect},
 		{Name: "shutdown", What: "shutdown under load", Run: shutdown},
 		{Name: "hostile-http", What: "hostile requests to the HTTP front", Run: hostileHTTP},
+		{Name: "plugin-kill", What: "kill -9 of driver plugins whose instances are being called", Run: pluginKill},
+		{Name: "plugin-hang", What: "driver plugins stopped by SIGSTOP", Run: pluginHang},
+		{Name: "plugin-start", What: "driver plugins that do not start, in 13 ways", Run: pluginStart},
+		{Name: "host-death", What: "kill -9 of the host of a driver plugin with instances", Run: hostDeath},
 		{Name: "hostile-archives", What: "hostile source archives", Run: hostileArchives},
 	})
 }
