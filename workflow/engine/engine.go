@@ -115,6 +115,7 @@ type Engine struct {
 
 	health  atomic.Pointer[faas.Error] // why nothing is accepted
 	noSpace atomic.Bool
+	probed  atomic.Int64 // when a start was let through last although there was no space
 }
 
 // The phases of an engine's life.
@@ -212,13 +213,21 @@ func (e *Engine) accepts(op string) error {
 	if err := e.Health(); err != nil {
 		return err
 	}
-	if e.noSpace.Load() {
+	if e.noSpace.Load() && !(op == "start" && e.probe()) {
 		err := faas.Errorf(component, op, "", faas.ErrExhausted, "the store has no space")
 		err.Next, err.RetryAfter = "free space; what runs waits for it", time.Second
 		return err
 	}
 	return nil
 }
+
+// probe lets one start in every probeEvery find out whether there is space again.
+func (e *Engine) probe() bool {
+	last, now := e.probed.Load(), int64(time.Since(e.sched.base))
+	return now-last >= int64(probeEvery) && e.probed.CompareAndSwap(last, now)
+}
+
+const probeEvery = time.Second
 
 // Health returns nil while the engine can do its work. After a store failed to make a write durable it is
 // ErrUnavailable for good: open the store anew, and a new engine over it.

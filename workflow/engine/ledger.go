@@ -106,9 +106,7 @@ func newLedger(ref workflow.ExecutionRef, program workflow.Program) *ledger {
 func (l *ledger) apply(e *workflow.Event) error {
 	l.seq, l.time = e.Seq, e.Time
 	if _, ok := l.undone[e.Seq]; ok {
-		if e.Attempt > 0 {
-			l.remember(e.Step, e.Attempt)
-		}
+		l.forgo(e)
 		return nil
 	}
 	if e.Kind.Closes() {
@@ -403,6 +401,18 @@ func (l *ledger) remember(step string, attempt int) {
 		l.failed = make(map[string]int)
 	}
 	l.failed[step] = max(l.failed[step], attempt)
+}
+
+// forgo takes of an event that was undone only how many attempts its step had.
+func (l *ledger) forgo(e *workflow.Event) {
+	if e.Attempt == 0 || e.Step == "" {
+		return
+	}
+	if s := l.open[e.Step]; s != nil {
+		s.lost, s.attempt = max(s.lost, e.Attempt), max(s.attempt, e.Attempt+1)
+		return
+	}
+	l.remember(e.Step, e.Attempt)
 }
 
 // consume takes the signal with that number away.

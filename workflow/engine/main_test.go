@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -189,9 +188,7 @@ func (f *fixture) run(t testing.TB, req workflow.StartRequest) workflow.Executio
 }
 
 func (f *fixture) wait(t testing.TB, ref workflow.ExecutionRef) workflow.Execution {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	x, err := f.Wait(ctx, ref)
+	x, err := f.Wait(t.Context(), ref)
 	require.NoError(t, err)
 	return x
 }

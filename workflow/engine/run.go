@@ -278,6 +278,9 @@ func (x *run) append() error {
 		return err
 	}
 	failpoint.Hit("engine/after-append")
+	if x.e.noSpace.Load() {
+		x.e.noSpace.Store(false)
+	}
 	x.durable = x.l.seq
 	x.source.stored()
 	clear(x.events)

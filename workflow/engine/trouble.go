@@ -89,7 +89,6 @@ func (x *run) retry() {
 	mine, stuck := x.conclude()
 	if !stuck {
 		x.stuck = 0
-		x.e.noSpace.Store(false)
 	}
 	x.turn.Unlock()
 	if stuck {
