@@ -3,7 +3,11 @@ package dockerdriver_test
 import (
 	"archive/tar"
 	"bytes"
+	"net/http"
+	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -13,31 +17,74 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin/driverplugintest"
 	"github.com/joinery/faas/orchestrator/driver/drivertest"
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
-	for _, c := range []faas.Contract{faas.ContractSocket, faas.ContractHTTP} {
-		t.Run(string(c), func(t *testing.T) {
-			dir := shortDir(t)
-			drivertest.Run(t, harness(t, dir, c, func(tb testing.TB) driver.Driver {
-				d, err := dockerdriver.New(ctx(tb), &dockerdriver.Options{Dir: dir, Pull: dockerdriver.PullNever})
-				require.NoError(tb, err)
-				return d
-			}))
-		})
-	}
+	t.Run(string(faas.ContractSocket), func(t *testing.T) {
+		t.Parallel()
+		drivertest.Run(t, harness(t, faas.ContractSocket, ""))
+	})
+	t.Run(string(faas.ContractHTTP), func(t *testing.T) {
+		t.Parallel()
+		drivertest.Run(t, harness(t, faas.ContractHTTP, network(t))) // a private one is long to make
+	})
 }
 
-func harness(t *testing.T, dir string, c faas.Contract, open func(testing.TB) driver.Driver) drivertest.Harness {
+// network makes a network for instances.
+func network(t *testing.T) string {
+	name := "joinery-test-" + filepath.Base(shortDir(t))
+	api(t, dockerdriver.DefaultHost, http.MethodPost, "/networks/create", nil, strings.NewReader(`{"Name":"`+name+`","Internal":true}`), nil)
+	t.Cleanup(func() { api(t, dockerdriver.DefaultHost, http.MethodDelete, "/networks/"+name, nil, nil, nil) })
+	return name
+}
+
+func TestConformancePiped(t *testing.T) {
+	t.Parallel()
+	needEngine(t)
+	drivertest.Run(t, driverplugintest.Piped(harness(t, faas.ContractSocket, "")))
+}
+
+func TestConformanceBinary(t *testing.T) {
+	t.Parallel()
+	needEngine(t)
+	h, dir := harnessIn(t, faas.ContractSocket, "")
+	drivertest.Run(t, driverplugintest.Binary(h, plugin(t), &driverplugin.Options{
+		Env: []string{"JOINERY_DOCKER_DIR=" + dir, "JOINERY_DOCKER_PULL=never"}}))
+}
+
+// plugin builds the plugin.
+func plugin(tb testing.TB) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "faas-driver-docker")
+	out, err := exec.Command("go", "build", "-o", path, "./cmd/faas-driver-docker").CombinedOutput()
+	require.NoError(tb, err, string(out))
+	return path
+}
+
+func harness(t *testing.T, c faas.Contract, network string) drivertest.Harness {
+	h, _ := harnessIn(t, c, network)
+	return h
+}
+
+// harnessIn also returns the directory of its drivers.
+func harnessIn(t *testing.T, c faas.Contract, network string) (drivertest.Harness, string) {
+	dir := shortDir(t)
 	return drivertest.Harness{
-		Open:      open,
+		Open: func(tb testing.TB) driver.Driver {
+			d, err := dockerdriver.New(ctx(tb), &dockerdriver.Options{Dir: dir, Pull: dockerdriver.PullNever, Network: network})
+			require.NoError(tb, err)
+			return d
+		},
 		Task:      func(tb testing.TB, b drivertest.Behaviour) driver.Task { return behaviour(tb, c, b) },
 		Leftovers: func(tb testing.TB) []string { return leftovers(tb, dir) },
 		Limits: map[string]func(testing.TB, driver.Driver){
 			"milliCPU": cpuBites, "memory": memoryBites, "pids": pidsBites, "files": filesBite, "fileSize": fileSizeBites},
-	}
+	}, dir
 }
 
 func behaviour(tb testing.TB, c faas.Contract, b drivertest.Behaviour) driver.Task {

@@ -140,7 +140,7 @@ func (d *Driver) spec(t *driver.Task, r record) spec {
 		s.NetworkDisabled = d.cfg.Network == ""
 	} else {
 		env["PORT"], env["HOST"] = strconv.Itoa(httpPort), "0.0.0.0"
-		h.NetworkMode = cmp.Or(d.cfg.Network, privateNetwork)
+		h.NetworkMode = cmp.Or(d.cfg.Network, d.privateNetwork())
 	}
 	if t.Limits.Pids > 0 {
 		h.PidsLimit = &t.Limits.Pids

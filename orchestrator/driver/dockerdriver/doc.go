@@ -41,7 +41,7 @@
 // # Network
 //
 // With http-socket a container has a loopback and nothing else. With http it is on a bridge without a way
-// out, joinery-private: only this machine reaches it, and it reaches this machine's services, those that
+// out, the driver's own: only this machine reaches it, and it reaches this machine's services, those that
 // listen on all addresses, but no other instance and nothing beyond. Functions that call others need
 // Options.Network: an existing Docker network that all instances join. Name one that the
 // administrator has made for that, not "bridge", on which containers reach each other.
@@ -53,13 +53,15 @@
 // without Recover the owner is the driver itself, and a process that is killed leaves containers behind:
 //
 //	docker rm -f $(docker ps -aq --filter label=joinery.owner)
+//	docker network prune -f --filter label=joinery.owner
 //
 // # Ends
 //
 // The engine's events tell of ends. When their stream is cut (the engine was restarted) it is
 // resumed, and what was believed is compared with what is there: instances that have gone end,
 // ExitLost if their container is gone too. Exit codes above 128 are told as the signal that killed
-// the process. Exit.Detail is the end of stderr.
+// the process; SIGKILL, that nobody sent through the engine, to a container with a memory limit as out of
+// memory, since the engine does not notice all of these. Exit.Detail is the end of stderr.
 //
 // # Logs
 //

@@ -72,7 +72,7 @@ func TestContainersAreConfined(t *testing.T) {
 					Internal bool
 					Options  map[string]string
 				}
-				api(t, dockerdriver.DefaultHost, http.MethodGet, "/networks/joinery-private", nil, nil, &network)
+				api(t, dockerdriver.DefaultHost, http.MethodGet, "/networks/"+filepath.Base(mine[0].Labels["joinery.dir"]), nil, nil, &network)
 				assert.True(t, network.Internal, "there is no way out")
 				assert.Equal(t, "false", network.Options["com.docker.network.bridge.enable_icc"], "nor to each other")
 			}

@@ -32,6 +32,8 @@ type Driver struct {
 	feed   feed.Feed
 	slots  *semaphore.Weighted // containers that the engine creates or starts
 
+	networking chan struct{} // holds one token: who makes the network
+
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
 	closed chan struct{} // closed when Close is done
@@ -68,7 +70,7 @@ func New(ctx context.Context, o *Options) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{cfg: cfg, log: cfg.Logger, engine: newEngine(cfg.socket), slots: semaphore.NewWeighted(int64(cfg.Parallel)),
-		closed: make(chan struct{}), tasks: map[string]*instance{}, byID: map[string]*instance{}}
+		networking: make(chan struct{}, 1), closed: make(chan struct{}), tasks: map[string]*instance{}, byID: map[string]*instance{}}
 	d.images = images{engine: d.engine, pull: cfg.Pull}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
@@ -306,8 +308,10 @@ func (d *Driver) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), engineTime)
 		defer cancel()
 		err = d.sweep(ctx)
-		if d.bridged {
-			d.dropNetwork(ctx)
+		if d.bridged || d.owned {
+			if e := d.dropNetwork(ctx); e != nil && err == nil {
+				err = engineError(ctx, "close", d.privateNetwork(), e)
+			}
 		}
 		if e := os.RemoveAll(d.root); e != nil {
 			err = errors.Join(err, faas.Errorf(component, "close", d.root, faas.ErrInternal, "%w", e))

@@ -3,13 +3,13 @@ package dockerdriver
 // Die ends what the driver does, as the end of its process would, and leaves its containers.
 func Die(d *Driver) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.cancel()
-	d.work.Wait() // nothing of the tests' drivers is under way
+	d.mu.Unlock()
+	d.work.Wait()
 	_ = d.lock.Close()
 	d.engine.close()
-	close(d.closed)
 	d.feed.Close()
+	close(d.closed)
 }
 
 // SplitFrames is splitFrames.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/joinery/faas"
@@ -31,6 +32,7 @@ type instance struct {
 	container string        // id; empty until it was created
 	ended     chan struct{} // closed when Exit is set
 	gone      chan struct{} // closed when it is forgotten
+	killed    atomic.Bool   // somebody has sent it a signal through the engine
 	stopping  bool
 	removing  bool
 	forced    []*time.Timer
@@ -134,7 +136,7 @@ func (i *instance) launch(ctx context.Context) error {
 		return i.createError(err)
 	}
 	err := d.engine.call(late, http.MethodPost, "/containers/"+i.container+"/start", nil, nil, nil)
-	if networkMissing(err) {
+	if d.networkMissing(err) {
 		if err = d.makeNetwork(late); err == nil {
 			err = d.engine.call(late, http.MethodPost, "/containers/"+i.container+"/start", nil, nil, nil)
 		}
@@ -153,7 +155,7 @@ func (i *instance) create(ctx context.Context, body *spec) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	i.container, d.byID[made.ID] = made.ID, i
-	d.bridged = d.bridged || body.HostConfig.NetworkMode == privateNetwork
+	d.bridged = d.bridged || body.HostConfig.NetworkMode == d.privateNetwork()
 	return nil
 }
 
@@ -209,11 +211,16 @@ const (
 	mostPause  = 5 * time.Millisecond
 )
 
+var errEnded = errors.New("it ended before it was ready")
+
 // untilReady returns once the instance accepts a connection.
 func (i *instance) untilReady(ctx context.Context) error {
 	e := driver.Endpoint{Network: "unix", Address: filepath.Join(i.d.dirOf(i.dir), socketName)}
 	if i.task.Contract == faas.ContractHTTP {
 		host, err := i.d.address(ctx, i.container)
+		if errors.Is(err, errEnded) {
+			i.examine() // rather than wait for the news
+		}
 		if err != nil {
 			return err
 		}
@@ -231,7 +238,7 @@ func (i *instance) untilReady(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-i.ended:
-			return errors.New("ended before it was ready")
+			return errEnded
 		case <-time.After(pause):
 		}
 	}

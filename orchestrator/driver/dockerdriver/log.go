@@ -81,19 +81,26 @@ func (d *Driver) readLogs(ctx context.Context, container string, o driver.LogOpt
 	return splitFrames(body, yield)
 }
 
-// lastWordsLines and lastWordsBytes bound what is told of stderr when an instance has ended.
+// Bounds of what is told of stderr when an instance has ended, and of the wait for it: the end itself
+// must not wait long for words that are for people.
 const (
+	lastWordsTime  = 2 * time.Second
 	lastWordsLines = 20
 	lastWordsBytes = 2 << 10
 )
 
 // stderr is the end of what the container wrote to stderr, for people.
 func (d *Driver) stderr(ctx context.Context, container string) string {
+	ctx, cancel := context.WithTimeout(ctx, lastWordsTime)
+	defer cancel()
 	var lines []string
-	_ = d.readLogs(ctx, container, driver.LogOptions{Tail: lastWordsLines}, "stderr", func(l driver.LogLine) bool {
+	err := d.readLogs(ctx, container, driver.LogOptions{Tail: lastWordsLines}, "stderr", func(l driver.LogLine) bool {
 		lines = append(lines, l.Text)
 		return true
 	})
+	if err != nil {
+		d.log.Debug("cannot read what a container said last", "container", container, "error", err)
+	}
 	text := strings.Join(lines, "\n")
 	if over := len(text) - lastWordsBytes; over > 0 {
 		text = text[over:]

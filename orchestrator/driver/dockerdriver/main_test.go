@@ -3,6 +3,7 @@ package dockerdriver_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,6 +63,11 @@ func shortDir(tb testing.TB) string {
 	tb.Cleanup(func() {
 		if dockerengine.Available(ctx(tb)) == nil {
 			assert.Empty(tb, leftovers(tb, dir), "left behind")
+			var networks []found
+			api(tb, dockerdriver.DefaultHost, http.MethodGet, "/networks", nil, nil, &networks)
+			for _, n := range networks {
+				assert.False(tb, strings.HasPrefix(n.Labels["joinery.dir"], dir+"/"), "a network is left behind")
+			}
 		}
 		assert.NoError(tb, os.RemoveAll(dir))
 	})
@@ -131,7 +137,7 @@ func api(tb testing.TB, host, method, path string, q url.Values, in io.Reader, o
 	req, err := http.NewRequestWithContext(ctx(tb), method, "http://docker/v1.41"+path+"?"+q.Encode(), in)
 	require.NoError(tb, err)
 	req.Header.Set("Content-Type", "application/x-tar")
-	if path == "/containers/create" || path == "/commit" {
+	if path == "/containers/create" || path == "/networks/create" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := tr.RoundTrip(req)
@@ -177,12 +183,17 @@ func leftovers(tb testing.TB, dir string) (left []string) {
 // image makes an image of the test function, whose own command serves, and returns its reference.
 func image(tb testing.TB, host string) string {
 	tb.Helper()
-	const ref = "joinery-test/function"
+	const name = "joinery-test/function"
 	text, err := os.ReadFile(filepath.Join(code(tb), "function"))
 	require.NoError(tb, err)
-	tag := fmt.Sprintf("%x", len(text))
-	q := url.Values{"fromSrc": {"-"}, "repo": {ref}, "tag": {tag},
+	tag := fmt.Sprintf("%x", sha256.Sum256(text))[:16]
+	var there []json.RawMessage
+	api(tb, host, http.MethodGet, "/images/json", url.Values{"filters": {`{"reference":["` + name + ":" + tag + `"]}`}}, nil, &there)
+	if len(there) > 0 {
+		return name + ":" + tag
+	}
+	q := url.Values{"fromSrc": {"-"}, "repo": {name}, "tag": {tag},
 		"changes": {`ENTRYPOINT ["/function"]`, `WORKDIR /`, `ENV FROM_IMAGE=yes`}}
 	api(tb, host, http.MethodPost, "/images/create", q, bytes.NewReader(tarOf(tb, "function", text)), nil)
-	return ref + ":" + tag
+	return name + ":" + tag
 }

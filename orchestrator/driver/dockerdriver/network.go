@@ -3,38 +3,49 @@ package dockerdriver
 import (
 	"context"
 	"net/http"
+	"path/filepath"
 	"strings"
 
 	"github.com/joinery/faas"
 )
 
-// privateNetwork is what instances of contract http join when Options.Network is empty. All drivers
-// on an engine share it; it is made when it is missing and removed by who is the last to close.
-const privateNetwork = "joinery-private"
+// privateNetwork is the name of the network that instances of contract http join when Options.Network is
+// empty: one for each driver, as the engine lets two who make a network at a time both have their way
+// and then calls the name ambiguous.
+func (d *Driver) privateNetwork() string { return filepath.Base(d.root) }
 
 // makeNetwork makes the private network: a bridge without a way out, on which instances do not reach
 // each other. This machine has an address on it and reaches all of them.
 func (d *Driver) makeNetwork(ctx context.Context) error {
-	err := d.engine.call(ctx, http.MethodPost, "/networks/create", nil, map[string]any{
-		"Name": privateNetwork, "CheckDuplicate": true, "Driver": "bridge", "Internal": true,
-		"Options": map[string]string{"com.docker.network.bridge.enable_icc": "false"},
-		"Labels":  map[string]string{labelOwner: "*"},
-	}, nil)
-	if status(err) == http.StatusConflict {
-		return nil // somebody else has just made it
+	select { // one at a time
+	case d.networking <- struct{}{}:
+		defer func() { <-d.networking }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return err
+	if d.engine.call(ctx, http.MethodGet, "/networks/"+d.privateNetwork(), nil, nil, nil) == nil {
+		return nil // another start has made it
+	}
+	return d.engine.call(ctx, http.MethodPost, "/networks/create", nil, map[string]any{
+		"Name": d.privateNetwork(), "CheckDuplicate": true, "Driver": "bridge", "Internal": true,
+		"Options": map[string]string{"com.docker.network.bridge.enable_icc": "false"},
+		"Labels":  map[string]string{labelOwner: d.mark, labelDir: d.root},
+	}, nil)
 }
 
 // networkMissing reports whether err says that the private network is not there.
-func networkMissing(err error) bool {
+func (d *Driver) networkMissing(err error) bool {
 	text := refusalText(err)
-	return strings.Contains(text, "network") && strings.Contains(text, privateNetwork) && strings.Contains(text, "not found")
+	return strings.Contains(text, "network "+d.privateNetwork()) && strings.Contains(text, "not found")
 }
 
-// dropNetwork removes the private network unless somebody uses it.
-func (d *Driver) dropNetwork(ctx context.Context) {
-	_ = d.engine.call(ctx, http.MethodDelete, "/networks/"+privateNetwork, nil, nil, nil)
+// dropNetwork removes the private network, if there is one.
+func (d *Driver) dropNetwork(ctx context.Context) error {
+	err := d.engine.call(ctx, http.MethodDelete, "/networks/"+d.privateNetwork(), nil, nil, nil)
+	if status(err) == http.StatusNotFound {
+		return nil
+	}
+	return err
 }
 
 // address is where a container is reached on its network.
@@ -49,7 +60,7 @@ func (d *Driver) address(ctx context.Context, id string) (string, error) {
 		}
 	}
 	if c.State.ended() {
-		return "", nil // its end says more
+		return "", errEnded
 	}
 	return "", faas.Errorf(component, "start", id, faas.ErrInternal, "the container has no address on its network")
 }

@@ -48,7 +48,7 @@ func (d *Driver) follow(ctx context.Context) error {
 	defer cancel()
 	since := strconv.FormatFloat(float64(time.Now().UnixNano())/1e9, 'f', 9, 64)
 	body, err := d.engine.open(ctx, http.MethodGet, "/events", url.Values{"since": {since},
-		"filters": {d.filter(map[string][]string{"type": {"container"}, "event": {"die", "destroy"}})}}, nil)
+		"filters": {d.filter(map[string][]string{"type": {"container"}, "event": {"kill", "die", "destroy"}})}}, nil)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,11 @@ func (d *Driver) follow(ctx context.Context) error {
 		d.mu.Lock()
 		i := d.byID[e.Actor.ID]
 		d.mu.Unlock()
-		if i != nil {
+		switch {
+		case i == nil:
+		case e.Action == "kill":
+			i.killed.Store(true)
+		default:
 			d.work.Go(i.examine)
 		}
 	}
@@ -188,21 +192,12 @@ func (i *instance) exit(ctx context.Context) (*driver.Exit, error) {
 	if !s.ended() {
 		return nil, nil
 	}
-	// The news that memory ran out may come after that of the end.
-	for wait := 5 * time.Millisecond; i.limited && s.ExitCode == signalCode+int(unix.SIGKILL) && !s.OOMKilled && wait < oomTime; wait *= 2 {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(wait):
-		}
-		if c, err = i.d.inspect(ctx, i.container); err != nil {
-			break
-		}
-		s = c.State
-	}
+	// The engine may hear of the end before it hears that memory ran out, and with version 1 of cgroups
+	// it may never hear of that. The kernel kills by SIGKILL, and of everybody else's the engine knows.
+	outOfMemory := s.OOMKilled && s.ExitCode != 0 || i.limited && !i.killed.Load() && s.ExitCode == signalCode+int(unix.SIGKILL)
 	e := &driver.Exit{Reason: driver.ExitExited, Code: s.ExitCode, Detail: i.d.stderr(ctx, i.container)}
 	switch n := s.ExitCode - signalCode; {
-	case s.OOMKilled && s.ExitCode != 0:
+	case outOfMemory:
 		e.Reason, e.Code = driver.ExitOutOfMemory, -1
 	case n > 0 && unix.SignalName(unix.Signal(n)) != "":
 		e.Reason, e.Code, e.Signal = driver.ExitSignaled, -1, unix.SignalName(unix.Signal(n))
@@ -213,11 +208,7 @@ func (i *instance) exit(ctx context.Context) (*driver.Exit, error) {
 	return e, nil
 }
 
-const (
-	// signalCode is added to the number of the signal that ended a process by who tells of it in an
-	// exit code, as the init process in a container does. A function that exits with such a code of
-	// its own accord is taken for one that was killed.
-	signalCode = 128
-	// oomTime bounds the wait for the engine's word on memory.
-	oomTime = 320 * time.Millisecond
-)
+// signalCode is added to the number of the signal that ended a process by who tells of it in an exit
+// code, as the init process in a container does. A function that exits with such a code of its own
+// accord is taken for one that was killed.
+const signalCode = 128

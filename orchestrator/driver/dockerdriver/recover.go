@@ -192,7 +192,6 @@ func (d *Driver) take(ctx context.Context, h driver.Handle, id string) error {
 		for _, n := range c.NetworkSettings.Networks {
 			i.status.Endpoint.Address = net.JoinHostPort(n.IPAddress, strconv.Itoa(httpPort))
 		}
-		d.bridged = true
 	}
 	exit, err := i.exit(ctx)
 	if err != nil {
