@@ -157,6 +157,8 @@ func (w *worst) ms() float64 { return float64(w.ns.Load()) / 1e6 }
 func pluginKill() ([]Figure, error) {
 	const hosts, rounds, instances = 4, 25, 2
 	var detected, replaced worst
+	var detections []float64
+	var mu sync.Mutex
 	var calls, failed, adopted, orphans atomic.Int64
 	var all errgroup.Group
 	for range hosts {
@@ -193,6 +195,9 @@ func pluginKill() ([]Figure, error) {
 						return err
 					}
 					detected.add(d)
+					mu.Lock()
+					detections = append(detections, d.Seconds()*1000)
+					mu.Unlock()
 					more, err := wait("replace the plugin", 20*time.Second, func() bool { return w.plugin.Health().Healthy })
 					if err != nil {
 						return err
@@ -213,6 +218,7 @@ func pluginKill() ([]Figure, error) {
 	err := all.Wait()
 	return []Figure{
 		{Name: "plugin-kill-rounds", Value: hosts * rounds, Unit: "kills"},
+		{Name: "plugin-kill-detected-median", Value: median(detections), Unit: "ms"},
 		{Name: "plugin-kill-detected", Value: detected.ms(), Unit: "ms", Op: "<=", Bound: 50},
 		{Name: "plugin-kill-replaced", Value: replaced.ms(), Unit: "ms", Op: "<=", Bound: 1000},
 		{Name: "plugin-kill-adopted", Value: float64(adopted.Load()), Unit: "instances", Op: "==", Bound: hosts * rounds * instances},
