@@ -1,0 +1,3 @@
+module github.com/joinery/faas/internal/suites
+
+go 1.26.0
