@@ -38,8 +38,8 @@ type execution struct {
 	checked *workflow.StepOptions // the last that were found valid
 
 	// The coroutines (see coroutine.go).
-	ready               []*coroutine
 	main                coroutine
+	ready               []*coroutine // from head on
 	head                int
 	current             *coroutine
 	firstLive, lastLive *coroutine
@@ -91,7 +91,7 @@ func (x *execution) feed(e *workflow.Event) error {
 		}
 		x.root.cancel(&workflow.Failure{Name: workflow.FailureCanceled, Cause: cause})
 	}
-	if !x.noted && x.seq-x.first >= longLog {
+	if !x.noted && !x.ended && x.seq-x.first >= longLog {
 		x.annotate(fmt.Sprintf("the log has %d events: recovery folds them all, so this workflow should return ContinueAsNew now and then", x.seq-x.first), nil)
 	}
 	return nil
@@ -151,7 +151,7 @@ func (x *execution) turn() error {
 	if x.aborted != nil {
 		return x.aborted
 	}
-	if !x.ended && len(x.open) == 0 && x.pop() == nil {
+	if !x.ended && len(x.open) == 0 {
 		x.deadlock()
 	}
 	return nil

@@ -208,7 +208,11 @@ func describe(node, name string) string {
 // waitsFor is for messages.
 func (co *coroutine) waitsFor() string {
 	var names []string
-	for _, f := range co.on {
+	for i, f := range co.on {
+		if i == 5 {
+			names = append(names, fmt.Sprintf("%d more", len(co.on)-i))
+			break
+		}
 		switch f.kind {
 		case kindDone:
 			names = append(names, "cancellation")
@@ -251,6 +255,9 @@ func decode[T any](x *execution, p workflow.Payload, key string) (T, error) {
 	data, err := p.Bytes(context.Background())
 	if err != nil {
 		x.abort(err)
+	}
+	if len(data) == 0 {
+		return v, nil
 	}
 	if p.MediaType() != workflow.MediaTypeJSON {
 		switch to := any(&v).(type) {
