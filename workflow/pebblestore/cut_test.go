@@ -200,39 +200,42 @@ func tries(t *testing.T, s *Store, classes ...error) map[string]uint64 {
 func TestDiskFullAtEveryWrite(t *testing.T) {
 	n := writesOf(t, func(s *Store) { tries(t, s) })
 	for nth := int64(1); nth <= n; nth++ {
-		fs := vfs.NewMem()
-		var full, space atomic.Bool
-		s, err := open(inMemory(t), errorfs.Wrap(fs, &at{n: nth, do: func(int64) error {
-			if space.Load() {
-				return nil
+		t.Run(fmt.Sprint(nth), func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewMem()
+			var full, space atomic.Bool
+			s, err := open(inMemory(t), errorfs.Wrap(fs, &at{n: nth, do: func(int64) error {
+				if space.Load() {
+					return nil
+				}
+				full.Store(true)
+				return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+			}}))
+			var acknowledged map[string]uint64
+			if err != nil {
+				assert.Equal(t, faas.ErrExhausted, faas.Class(err), err)
+			} else {
+				returns := time.AfterFunc(3*pause, func() { space.Store(true) })
+				acknowledged = tries(t, s, faas.ErrExhausted)
+				returns.Stop()
+				space.Store(true)
+				began := time.Now()
+				assert.EventuallyWithT(t, func(c *assert.CollectT) {
+					assert.NoError(c, s.Append(t.Context(), batch(name("again"), length(t, s, name("again")), 1)))
+				}, 30*time.Second, pause, "write %d of %d", nth, n)
+				t.Logf("write %d: goes on after %v", nth, time.Since(began))
+				for id, want := range acknowledged {
+					assert.Equal(t, want, length(t, s, name(id)), "full at write %d of %d: what was refused is there, or the other way round", nth, n)
+				}
+				require.NoError(t, s.Close())
 			}
-			full.Store(true)
-			return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
-		}}))
-		var acknowledged map[string]uint64
-		if err != nil {
-			assert.Equal(t, faas.ErrExhausted, faas.Class(err), err)
-		} else {
-			returns := time.AfterFunc(3*pause, func() { space.Store(true) })
-			acknowledged = tries(t, s, faas.ErrExhausted)
-			returns.Stop()
-			space.Store(true)
-			began := time.Now()
-			assert.EventuallyWithT(t, func(c *assert.CollectT) {
-				assert.NoError(c, s.Append(t.Context(), batch(name("again"), length(t, s, name("again")), 1)))
-			}, 30*time.Second, pause, "write %d of %d", nth, n)
-			t.Logf("write %d: goes on after %v", nth, time.Since(began))
+			s, err = open(inMemory(t), fs)
+			require.NoError(t, err, "full at write %d of %d", nth, n)
 			for id, want := range acknowledged {
-				assert.Equal(t, want, length(t, s, name(id)), "full at write %d of %d: what was refused is there, or the other way round", nth, n)
+				assert.Equal(t, want, length(t, s, name(id)), "full at write %d of %d, opened again", nth, n)
 			}
 			require.NoError(t, s.Close())
-		}
-		s, err = open(inMemory(t), fs)
-		require.NoError(t, err, "full at write %d of %d", nth, n)
-		for id, want := range acknowledged {
-			assert.Equal(t, want, length(t, s, name(id)), "full at write %d of %d, opened again", nth, n)
-		}
-		require.NoError(t, s.Close())
+		})
 	}
 }
 
@@ -241,26 +244,29 @@ func TestDiskFullAtEveryWrite(t *testing.T) {
 func TestEveryWriteFails(t *testing.T) {
 	n := writesOf(t, func(s *Store) { tries(t, s) })
 	for nth := int64(1); nth <= n; nth++ {
-		fs := vfs.NewMem()
-		s, err := open(inMemory(t), errorfs.Wrap(fs, &at{n: nth, do: func(at int64) error {
-			if at == nth {
-				return syscall.EIO
+		t.Run(fmt.Sprint(nth), func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewMem()
+			s, err := open(inMemory(t), errorfs.Wrap(fs, &at{n: nth, do: func(at int64) error {
+				if at == nth {
+					return syscall.EIO
+				}
+				return nil
+			}}))
+			if err != nil {
+				assert.Equal(t, faas.ErrUnavailable, faas.Class(err), err)
 			}
-			return nil
-		}}))
-		if err != nil {
-			assert.Equal(t, faas.ErrUnavailable, faas.Class(err), err)
-		}
-		var acknowledged map[string]uint64
-		if err == nil {
-			acknowledged = tries(t, s, faas.ErrUnavailable)
-			require.NoError(t, s.Close(), "write %d", nth)
-		}
-		s, err = open(inMemory(t), fs)
-		require.NoError(t, err, "after write %d of %d failed", nth, n)
-		for id, want := range acknowledged {
-			assert.GreaterOrEqual(t, length(t, s, name(id)), want, "write %d lost what was acknowledged", nth)
-		}
-		require.NoError(t, s.Close())
+			var acknowledged map[string]uint64
+			if err == nil {
+				acknowledged = tries(t, s, faas.ErrUnavailable)
+				require.NoError(t, s.Close(), "write %d", nth)
+			}
+			s, err = open(inMemory(t), fs)
+			require.NoError(t, err, "after write %d of %d failed", nth, n)
+			for id, want := range acknowledged {
+				assert.GreaterOrEqual(t, length(t, s, name(id)), want, "write %d lost what was acknowledged", nth)
+			}
+			require.NoError(t, s.Close())
+		})
 	}
 }

@@ -37,7 +37,7 @@ func newGuard(fs vfs.FS, log *slog.Logger) *guard {
 
 // pause is how long a write that found no space waits before the next attempt, and between failures of
 // background work.
-const pause = 50 * time.Millisecond
+const pause = 20 * time.Millisecond
 
 // stop ends the patience of writes that wait for space.
 func (g *guard) stop() { close(g.stopped) }
