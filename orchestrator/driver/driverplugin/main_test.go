@@ -213,5 +213,3 @@ func beHost(keep bool, dir string) {
 	fmt.Printf("%d\n%s\n", p.Health().PID, h.State)
 	time.Sleep(time.Hour)
 }
-
-func beHostile(string) {}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
 // Plugin is a driver in a child process that is kept alive. It implements driver.Driver and
@@ -26,7 +25,7 @@ type Plugin struct {
 	o    Options
 	apis []int32
 	info driver.Info
-	feed feed.Feed
+	feed driver.Feed
 
 	ctx     context.Context // ends when Close or Detach begins
 	cancel  context.CancelCauseFunc

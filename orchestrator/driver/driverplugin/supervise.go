@@ -111,6 +111,9 @@ func (p *Plugin) tend(l *link) error {
 		case <-l.proc.exited: // a better reason
 		case <-ctx.Done():
 		case <-time.After(50 * time.Millisecond):
+			if broken, ok := errors.AsType[brokenError](err); ok {
+				err = broken.error // not of a call
+			}
 			return err
 		}
 	}

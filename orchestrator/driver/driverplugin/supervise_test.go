@@ -64,6 +64,7 @@ func watched(tb testing.TB, d driver.Driver) (next func() driver.Status) {
 
 // TestKilledPlugins: the instances serve on and are adopted; nobody who calls them or watches notices.
 func TestKilledPlugins(t *testing.T) {
+	t.Parallel()
 	o := options("proc", shortDir(t))
 	o.MaxCrashes = 1000
 	p := open(t, o)
@@ -86,7 +87,7 @@ func TestKilledPlugins(t *testing.T) {
 			}
 		}
 	}()
-	for range 5 {
+	for range 3 {
 		pid := p.Health().PID
 		kill(t, pid, syscall.SIGKILL)
 		all, err := p.List(ctx(t))
@@ -98,7 +99,7 @@ func TestKilledPlugins(t *testing.T) {
 	close(stop)
 	<-load
 	assert.Zero(t, failed.Load())
-	assert.Equal(t, 5, p.Health().Restarts)
+	assert.Equal(t, 3, p.Health().Restarts)
 	all, err := p.List(ctx(t))
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []driver.Status{a, b}, all, "nothing has changed")
@@ -113,7 +114,9 @@ func TestKilledPlugins(t *testing.T) {
 	assert.Error(t, call(t, b.Endpoint))
 	assert.Equal(t, driver.StateGone, next().State)
 	_ = call(t, driver.Endpoint{Network: c.Endpoint.Network, Address: c.Endpoint.Address})
-	kill(t, p.Health().PID, syscall.SIGKILL)
+	pid = p.Health().PID
+	kill(t, pid, syscall.SIGKILL)
+	require.Eventually(t, func() bool { return p.Health().PID != pid }, limit, time.Millisecond)
 	for _, err := range p.Logs(ctx(t), "c", driver.LogOptions{}) {
 		require.NoError(t, err)
 	}
@@ -121,6 +124,7 @@ func TestKilledPlugins(t *testing.T) {
 
 // TestStartsThatLoseTheirPlugin fail and leave nothing.
 func TestStartsThatLoseTheirPlugin(t *testing.T) {
+	t.Parallel()
 	p := open(t, options("proc", shortDir(t)))
 	start(t, p, task(t, "before"))
 	pid := p.Health().PID
@@ -154,6 +158,7 @@ func runningAs(t *testing.T, command []string) (pids []int) {
 
 // TestHungPlugin: calls end with their own deadlines, and the process is killed and replaced.
 func TestHungPlugin(t *testing.T) {
+	t.Parallel()
 	p := open(t, options("proc", shortDir(t)))
 	st := start(t, p, task(t, "i1"))
 	pid := p.Health().PID
@@ -174,6 +179,7 @@ func TestHungPlugin(t *testing.T) {
 
 // TestCloseOfAHungPlugin stops its tasks all the same.
 func TestCloseOfAHungPlugin(t *testing.T) {
+	t.Parallel()
 	p := open(t, options("proc", shortDir(t)))
 	st := start(t, p, task(t, "i1"))
 	pid := p.Health().PID
@@ -185,6 +191,7 @@ func TestCloseOfAHungPlugin(t *testing.T) {
 
 // TestCrashLoop: restarts get rarer and the circuit opens; calls fail at once then, and say when to come again.
 func TestCrashLoop(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	o := options("crash", dir)
 	o.MaxCrashes = 3
@@ -211,6 +218,7 @@ func TestCrashLoop(t *testing.T) {
 
 // TestHostDies: its plugin ends, and so do the instances, unless they are to be kept.
 func TestHostDies(t *testing.T) {
+	t.Parallel()
 	for _, keep := range []string{"end", "keep"} {
 		t.Run(keep, func(t *testing.T) {
 			dir := shortDir(t)
@@ -246,6 +254,7 @@ func TestHostDies(t *testing.T) {
 
 // TestEndsOfAdoptedTasks are seen, also those that came while there was no plugin.
 func TestEndsOfAdoptedTasks(t *testing.T) {
+	t.Parallel()
 	p := open(t, options("proc", shortDir(t)))
 	next := watched(t, p)
 	a := start(t, p, task(t, "a"))

@@ -12,7 +12,6 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
 // sim is a whole driver that lives in memory: its processes are entries of world. It
@@ -20,7 +19,7 @@ import (
 type sim struct {
 	flaw  string
 	world *world
-	feed  feed.Feed
+	feed  driver.Feed
 
 	mu       sync.Mutex
 	tasks    map[string]*simTask

@@ -41,7 +41,6 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
 const component = "memdriver"
@@ -61,7 +60,7 @@ type Options struct {
 type Driver struct {
 	handlers map[string]faas.Invoker
 	log      *slog.Logger
-	feed     feed.Feed
+	feed     driver.Feed
 
 	mu     sync.Mutex
 	tasks  map[string]*task

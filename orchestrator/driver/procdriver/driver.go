@@ -22,7 +22,6 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
 // Driver starts instances as processes. It implements driver.Driver, driver.LogSource
@@ -37,7 +36,7 @@ type Driver struct {
 	groups *cgroups // nil: none
 	umask  int      // of this process
 	info   driver.Info
-	feed   feed.Feed
+	feed   driver.Feed
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc

@@ -10,6 +10,8 @@
 package driverplugintest
 
 import (
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/joinery/faas/orchestrator/driver"
@@ -41,4 +43,14 @@ func Binary(h drivertest.Harness, path string, o *driverplugin.Options) driverte
 		return d
 	}
 	return h
+}
+
+// Build builds the plugin of a package, "." or what else go build takes, and returns its path.
+func Build(tb testing.TB, pkg string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "plugin")
+	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+		tb.Fatalf("driverplugintest: build %s: %v\n%s", pkg, err, out)
+	}
+	return path
 }

@@ -1,4 +1,4 @@
-package feed_test
+package driver_test
 
 import (
 	"context"
@@ -9,13 +9,12 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
 func status(id string, s driver.State) driver.Status { return driver.Status{ID: id, State: s} }
 
 func TestSlowReaderMissesNoLastState(t *testing.T) {
-	var f feed.Feed
+	var f driver.Feed
 	var seen []driver.Status
 	snapshot := func(register func(...driver.Status)) { register(status("a", driver.StateRunning)) }
 	for s, err := range f.Watch(t.Context(), snapshot) {
@@ -40,7 +39,7 @@ func TestSlowReaderMissesNoLastState(t *testing.T) {
 
 func TestEndsWithTheContextAndForgetsItsReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var f feed.Feed
+		var f driver.Feed
 		none := func(register func(...driver.Status)) { register() }
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
