@@ -12,6 +12,9 @@ var children = map[string]func(){
 	roleReverseProxy: serveReverseProxy,
 	roleFrontMemory:  serveFrontMemory,
 	roleBareEcho:     serveBareEcho,
+	roleIdlePlugin:   serveIdlePlugin,
+	roleProcPlugin:   serveProcPlugin,
+	roleBarePlugin:   serveBarePlugin,
 }
 
 const roleEnv = "JOINERY_BENCH_ROLE"

@@ -98,7 +98,7 @@ func front() ([]Figure, error) {
 
 // serveFront is roleFront. It prints the function's socket after its address.
 func serveFront() {
-	p, _, socket, err := startEcho()
+	p, _, socket, err := startEcho(platform.Config{})
 	if err != nil {
 		panic(err)
 	}
@@ -108,12 +108,12 @@ func serveFront() {
 
 // startEcho starts a platform with one instance of the test function, called echo,
 // and returns the socket that it serves on.
-func startEcho() (p *platform.Platform, ref faas.Ref, socket string, err error) {
+func startEcho(cfg platform.Config) (p *platform.Platform, ref faas.Ref, socket string, err error) {
 	bin, err := testbin.Path()
 	if err != nil {
 		return nil, ref, "", err
 	}
-	if p, err = platform.Start(platform.Config{}); err != nil {
+	if p, err = platform.Start(cfg); err != nil {
 		return nil, ref, "", err
 	}
 	defer func() {

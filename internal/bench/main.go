@@ -23,11 +23,15 @@ func main() {
 		{Name: "warm-process", What: "a warm call to a process, beside a bare net/http client", Run: warmProcess},
 		{Name: "front", What: "calls through the HTTP front, beside httputil.ReverseProxy", Run: front},
 		{Name: "cold-process", What: "a cold start of a process, beside the bare exec of the same program", Run: coldProcess},
+		{Name: "plugin-control", What: "control calls to a driver in a plugin, beside bare gRPC over go-plugin", Run: pluginControl},
+		{Name: "plugin-data", What: "warm calls to an instance that a plugin started, beside one of a driver in the process", Run: pluginData},
 		{Name: "herd", What: "1,000 calls at once to a cold function", Run: herd},
 		{Name: "parked", What: "100,000 calls that wait in a queue", Run: parked},
 		{Name: "idle", What: "10,000 registered functions that nobody calls", Run: idle},
 		{Name: "workflow-express", What: "executions without durability, beside goroutines and channels", Run: workflowExpress},
 		{Name: "workflow-standard", What: "durable executions, beside a journal on the same disk", Run: workflowStandard},
+		{Name: "workflow-map", What: "a map of 10,000 items, beside ten of 1,000", Run: workflowMap},
+		{Name: "workflow-recovery", What: "100,000 open executions, 200,000 events, a history of 100,000", Run: workflowRecovery},
 		{Name: "workflow-peers", What: "5 steps, and 100 in parallel, beside DBOS and Temporal at the same durability", Run: workflowPeers},
 	})
 }

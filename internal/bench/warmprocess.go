@@ -11,6 +11,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/bench/loop"
+	"github.com/joinery/faas/internal/platform"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // warmProcess measures warm calls to a process, with the router in this process,
 // beside a bare net/http client that calls the same process over the same socket.
 func warmProcess() ([]Figure, error) {
-	p, ref, socket, err := startEcho()
+	p, ref, socket, err := startEcho(platform.Config{})
 	if err != nil {
 		return nil, err
 	}

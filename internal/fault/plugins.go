@@ -54,25 +54,10 @@ func role(args []string) bool {
 	return true
 }
 
-// copySelf copies this command to a place where nobody else may change it, as plugins must be.
-func copySelf(path string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program, err := os.ReadFile(self)
-	if err != nil {
-		return err
-	}
-	syscall.ForkLock.RLock() // a child that is just being born would keep the file busy
-	defer syscall.ForkLock.RUnlock()
-	return os.WriteFile(path, program, 0o755)
-}
-
 // openPlugin opens this command as the plugin of a driver of processes, with everything below dir.
 func openPlugin(dir string) (*driverplugin.Plugin, error) {
 	path := filepath.Join(dir, "plugin")
-	if err := copySelf(path); err != nil {
+	if err := platform.CopySelf(path); err != nil {
 		return nil, err
 	}
 	return driverplugin.Open(context.Background(), path, &driverplugin.Options{
@@ -337,7 +322,7 @@ func pluginStart() ([]Figure, error) {
 	}
 	defer os.RemoveAll(dir)
 	plugin := filepath.Join(dir, "plugin")
-	if err := copySelf(plugin); err != nil {
+	if err := platform.CopySelf(plugin); err != nil {
 		return nil, err
 	}
 	program, err := os.ReadFile(plugin)
