@@ -520,3 +520,16 @@ func TestFanOutOfTenThousand(t *testing.T) {
 	require.Equal(t, "10000", w.output(w.begin("mapped", 10_000)))
 	require.Equal(t, 10_000, w.called("next"))
 }
+
+func TestChildrenAHundredDeep(t *testing.T) {
+	code := durable.Workflow("deep", "1", func(ctx durable.Context, in int) (int, error) {
+		if in == 0 {
+			return 0, nil
+		}
+		n, err := durable.Child[int](ctx, fn("deep"), in-1, nil).Get()
+		return n + 1, err
+	})
+	w := newWorld(t)
+	w.start(nil, code)
+	require.Equal(t, "100", w.output(w.begin("deep", 100)))
+}

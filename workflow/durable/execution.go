@@ -128,19 +128,6 @@ func (x *execution) match(e *workflow.Event) (*future, error) {
 	return f, nil
 }
 
-// predates settles the oldest pending patch marker as "the log is older", at the time of its opening.
-func (x *execution) predates() error {
-	m := x.pending[0]
-	now := x.now
-	x.now = m.at
-	m.decide(false)
-	m.f.then = nil
-	x.close(m.f, nil)
-	err := x.turn()
-	x.now = now
-	return err
-}
-
 // turn lets the coroutines run and says what became of that.
 func (x *execution) turn() error {
 	if !x.run() {

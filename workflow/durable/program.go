@@ -74,9 +74,3 @@ func (p *program) Release(s workflow.State) {
 		x.release()
 	}
 }
-
-// Predates implements workflow.Predater: code that waits for a patch marker may find that the log is older.
-func (p *program) Predates(s workflow.State, _ *workflow.Event) bool {
-	x, _ := s.(*execution)
-	return x != nil && len(x.pending) > 0 && !x.ended
-}
