@@ -91,8 +91,8 @@ func violation(from, to string) string {
 	case toC == "":
 		return "not a contract"
 	case fromC == toC && from != to && to != toC:
-		// Within a component: only an internal package of its own.
-		if strings.Contains(to, "/internal/") || from != fromC && strings.HasPrefix(to, from+"/") {
+		// Within a component: only an internal package, or one below or above it.
+		if strings.Contains(to, "/internal/") || from != fromC && strings.HasPrefix(to, from+"/") || strings.HasPrefix(from, to+"/") {
 			return ""
 		}
 		return "an implementation"
@@ -144,6 +144,7 @@ func TestTheRuleItself(t *testing.T) {
 		{"deployer", "builder", "sideways"},
 		{"orchestrator/driver", "orchestrator", "sideways"},
 		{"orchestrator/driver/procdriver", "deployer", "upwards"},
+		{"orchestrator/driver/driverplugin/template", "orchestrator/driver/driverplugin", ""},
 		{"router", "router/memrouter", "an implementation"},
 		{"router/memrouter", "router/httpfront", "an implementation"},
 		{"router/memrouter", "registry/memregistry", "an implementation"},

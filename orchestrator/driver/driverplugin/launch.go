@@ -1,3 +1,5 @@
+//go:build linux
+
 package driverplugin
 
 import (
@@ -16,34 +18,11 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/joinery/faas"
 	pb "github.com/joinery/faas/orchestrator/driver/driverplugin/driverpb"
 )
-
-// handshake is frozen: it says that a program is a driver plugin, and nothing else. What
-// changes with time is negotiated by Plugin.Negotiate.
-func handshake() plugin.HandshakeConfig {
-	return plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: "FAAS_DRIVER",
-		MagicCookieValue: "7c1f0a86-33d5-4a0b-b1a5-6e2a35f8c1d2"}
-}
-
-// wire is how go-plugin is told of the services; s is nil on the host's side.
-type wire struct {
-	plugin.NetRPCUnsupportedPlugin
-	s *server
-}
-
-func (w wire) GRPCServer(_ *plugin.GRPCBroker, g *grpc.Server) error {
-	w.s.register(g)
-	return nil
-}
-
-func (w wire) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
-	return nil, errors.ErrUnsupported // the host uses the connection itself
-}
 
 // link is one life of a plugin: a process and the connection to it.
 type link struct {

@@ -77,7 +77,14 @@ func (p *process) Start(context.Context) (err error) {
 	errs, errsEnd, err := pipe(true)
 	if err == nil {
 		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, outEnd, errsEnd
-		err = p.cmd.Start()
+		p.mu.Lock()
+		if err = p.cmd.Start(); err == nil {
+			p.lifeline, p.stdout, p.stderr = lifeline, &head{File: out}, &head{File: errs, tail: true}
+			if p.killed { // meanwhile
+				_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			}
+		}
+		p.mu.Unlock()
 	}
 	if err != nil {
 		_ = lifeline.Close()
@@ -85,7 +92,6 @@ func (p *process) Start(context.Context) (err error) {
 		_ = errs.Close()
 		return fmt.Errorf("cannot be executed: %w", err)
 	}
-	p.lifeline, p.stdout, p.stderr = lifeline, &head{File: out}, &head{File: errs, tail: true}
 	go p.reap()
 	return nil
 }
@@ -134,7 +140,10 @@ func (p *process) Wait(context.Context) error {
 // Kill implements runner.Runner: the whole group, at once, unless it is about to end by itself
 // without having said a word: how it ends explains more.
 func (p *process) Kill(context.Context) error {
-	if p.stdout != nil && p.stdout.ended() {
+	p.mu.Lock()
+	out := p.stdout
+	p.mu.Unlock()
+	if out != nil && out.ended() {
 		select {
 		case <-p.exited:
 		case <-time.After(100 * time.Millisecond):
@@ -142,10 +151,10 @@ func (p *process) Kill(context.Context) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd.Process == nil || p.reaped {
+	p.killed = true
+	if p.stdout == nil || p.reaped {
 		return nil
 	}
-	p.killed = true
 	return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package driverplugin
 
 import (
@@ -110,7 +112,7 @@ func (p *Plugin) tend(l *link) error {
 		select {
 		case <-l.proc.exited: // a better reason
 		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(500 * time.Millisecond):
 			if broken, ok := errors.AsType[brokenError](err); ok {
 				err = broken.error // not of a call
 			}

@@ -66,7 +66,7 @@ func watched(tb testing.TB, d driver.Driver) (next func() driver.Status) {
 func TestKilledPlugins(t *testing.T) {
 	t.Parallel()
 	o := options("proc", shortDir(t))
-	o.MaxCrashes = 1000
+	o.MaxCrashes, o.RestartWait = 1000, limit
 	p := open(t, o)
 	next := watched(t, p)
 	a, b := start(t, p, task(t, "a")), start(t, p, task(t, "b"))
