@@ -15,6 +15,7 @@ var children = map[string]func(){
 	roleIdlePlugin:   serveIdlePlugin,
 	roleProcPlugin:   serveProcPlugin,
 	roleBarePlugin:   serveBarePlugin,
+	roleDockerPlugin: serveDockerPlugin,
 }
 
 const roleEnv = "JOINERY_BENCH_ROLE"
