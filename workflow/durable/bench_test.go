@@ -223,7 +223,7 @@ func BenchmarkManyExecutions(b *testing.B) {
 	for i, step := range []string{"f", "f#2", "f#3", "f#4"} {
 		log = append(log, workflow.Event{Seq: uint64(i + 2), Time: zero, Kind: workflow.StepSucceeded, Step: step, Node: "f", Payload: value})
 	}
-	var bytes float64
+	var bytes, stack float64
 	for b.Loop() {
 		var before, after runtime.MemStats
 		runtime.GC()
@@ -240,10 +240,12 @@ func BenchmarkManyExecutions(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		bytes = float64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse) / n
+		stack = float64(after.StackInuse-before.StackInuse) / n
 		for _, s := range states {
 			p.(workflow.Releaser).Release(s)
 		}
 	}
 	b.ReportMetric(bytes, "B/execution")
+	b.ReportMetric(stack, "stack-B/execution")
 	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "executions/s")
 }

@@ -46,6 +46,11 @@
 // histories against new code, in a test. Code that does not fit a history is found at the first outcome that it does
 // not expect, and the execution is blocked, with an error that says what the history has and what the code did.
 //
+// # Costs
+//
+// An event costs one to two microseconds and about eight allocations, whether it is the tenth or the hundred-thousandth. A recovery
+// folds some hundred thousand events a second. An execution that waits holds its stack: some 6 KB, more for each coroutine.
+//
 // # Errors
 //
 // A workflow that returns an error fails: with the name of the *workflow.Failure in it, if there is

@@ -45,15 +45,21 @@ import (
 
 // Env is an engine that runs workflows, and stands in for the rest of the world.
 type Env struct {
-	t      *testing.T
-	lang   *durable.Language
-	engine *engine.Engine
+	t     *testing.T
+	ctx   context.Context   // ends with the test
+	store [2]workflow.Store // standard and express
+	// Those of the present engine.
+	code    []durable.Code
+	lang    *durable.Language
+	engine  *engine.Engine
+	live    context.Context // ends with it
+	end     context.CancelFunc
+	workers sync.WaitGroup
 
-	mu        sync.Mutex
-	functions map[string]handler
-	calls     []Call
-	ctx       context.Context // ends with the test
-	workers   sync.WaitGroup
+	mu         sync.Mutex
+	functions  map[string]handler
+	activities map[string]handler
+	calls      []Call
 }
 
 // handler answers a function's call or an activity.
@@ -77,31 +83,56 @@ type Call struct {
 // left open, and fails t when the history of an execution does not replay.
 func Run(t *testing.T, test func(env *Env), code ...durable.Code) {
 	t.Helper()
-	lang, err := durable.New(nil, code...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
-		env := &Env{t: t, lang: lang, functions: map[string]handler{}, ctx: ctx}
-		env.start(code)
+		env := &Env{t: t, ctx: ctx, store: [2]workflow.Store{memstore.New(nil), memstore.New(nil)}, functions: map[string]handler{}, activities: map[string]handler{}}
 		defer func() {
-			if err := env.replay(); err != nil && !t.Failed() {
-				t.Error(err)
+			if env.engine != nil {
+				if err := env.replay(); err != nil && !t.Failed() {
+					t.Error(err)
+				}
+				env.stop()
 			}
 			cancel()
-			if err := env.engine.Close(); err != nil {
-				t.Error(err)
+			for _, s := range env.store {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
 			}
-			env.workers.Wait()
 		}()
+		env.start(code)
 		test(env)
 	})
 }
 
+// Restart ends the engine, as a crash would, and starts another one over the same executions: with the same
+// code if none is given, else with that. Functions that run are cancelled and called again, with the next attempt. It
+// shows that changed code takes up what the old code began.
+func (env *Env) Restart(code ...durable.Code) {
+	env.t.Helper()
+	if len(code) == 0 {
+		code = env.code
+	}
+	env.stop()
+	env.start(code)
+}
+
+// stop ends the engine and who works for it.
+func (env *Env) stop() {
+	env.t.Helper()
+	env.end()
+	if err := env.engine.Close(); err != nil {
+		env.t.Error(err)
+	}
+	env.workers.Wait()
+}
+
 func (env *Env) start(code []durable.Code) {
 	env.t.Helper()
-	languages, err := workflow.NewLanguages(env.lang)
+	lang, err := durable.New(nil, code...)
+	env.must(err)
+	languages, err := workflow.NewLanguages(lang)
 	env.must(err)
 	registry, err := memdefinitions.New(languages)
 	env.must(err)
@@ -109,12 +140,17 @@ func (env *Env) start(code []durable.Code) {
 		_, err := registry.Register(env.ctx, c.Definition())
 		env.must(err)
 	}
-	env.engine, err = engine.New(engine.Config{
+	e, err := engine.New(engine.Config{
 		Functions: faas.InvokerFunc(env.invoke), Registry: registry, Languages: languages,
-		Scheduler: fifo.New(nil), Store: memstore.New(nil), Express: memstore.New(nil),
+		Scheduler: fifo.New(nil), Store: env.store[0], Express: env.store[1],
 	})
 	env.must(err)
-	env.must(env.engine.Recover(env.ctx))
+	env.code, env.lang, env.engine = code, lang, e
+	env.live, env.end = context.WithCancel(env.ctx)
+	env.must(e.Recover(env.ctx))
+	for name, do := range env.activities {
+		env.poll(name, do)
+	}
 }
 
 func (env *Env) must(err error) {
@@ -139,33 +175,44 @@ func Function[In, Out any](env *Env, name string, fn func(ctx context.Context, i
 // Activity stands in for the pull workers of an activity: each that comes is run at once, in a goroutine of its own. Otherwise
 // it is like Function.
 func Activity[In, Out any](env *Env, name string, fn func(ctx context.Context, in In) (Out, error)) {
-	do := handle(fn)
+	env.activities[name] = handle(fn)
+	env.poll(name, env.activities[name])
+}
+
+// poll takes activities of that name until the engine ends.
+func (env *Env) poll(name string, do handler) {
+	e, ctx := env.engine, env.live
 	env.workers.Go(func() {
 		for {
-			a, err := env.engine.Poll(env.ctx, name, "durabletest")
+			a, err := e.Poll(ctx, name, "durabletest")
 			if err != nil {
-				return // the test has ended
+				return
 			}
 			c := Call{Function: name, Key: a.Execution.Key(a.Step), Attempt: strconv.Itoa(a.Attempt), At: time.Now(), Input: a.Input}
 			env.record(c)
-			env.workers.Go(func() { env.work(a, c, do) })
+			env.workers.Go(func() {
+				if err := work(ctx, e, a, c, do); err != nil && ctx.Err() == nil {
+					env.t.Error(err)
+				}
+			})
 		}
 	})
 }
 
 // work does an activity. That nobody wants its result any more is no error: the workflow may have closed it.
-func (env *Env) work(a *workflow.Activity, c Call, do handler) {
-	out, err := do(env.ctx, c)
+func work(ctx context.Context, e *engine.Engine, a *workflow.Activity, c Call, do handler) error {
+	out, err := do(ctx, c)
 	if err == nil {
-		err = env.engine.Succeed(env.ctx, a.Token, out)
+		err = e.Succeed(ctx, a.Token, out)
 	} else {
 		f := &workflow.Failure{Name: workflow.FailureFunction, Cause: err.Error()}
 		errors.As(err, &f)
-		err = env.engine.Fail(env.ctx, a.Token, *f)
+		err = e.Fail(ctx, a.Token, *f)
 	}
-	if err != nil && !errors.Is(err, faas.ErrNotFound) && env.ctx.Err() == nil {
-		env.t.Error(err)
+	if errors.Is(err, faas.ErrNotFound) {
+		return nil
 	}
+	return err
 }
 
 // handle makes a handler of a function.

@@ -113,3 +113,41 @@ func TestActivitiesSignalsAndQueries(t *testing.T) {
 		require.NotEmpty(t, x.History())
 	}, code)
 }
+
+func TestRestartWithChangedCode(t *testing.T) {
+	version := func(patched bool) durable.Code {
+		return durable.Workflow("w", "1", func(ctx durable.Context, in string) (string, error) {
+			next := "old"
+			if patched && ctx.Patched("new") {
+				next = "new"
+			}
+			if err := durable.Call[any](ctx, fn(next), in, nil).Err(); err != nil {
+				return "", err
+			}
+			if err := ctx.Sleep(time.Hour); err != nil {
+				return "", err
+			}
+			return durable.Activity[string](ctx, "pack", next, nil).Get()
+		})
+	}
+	gone := durable.Workflow("gone", "1", func(durable.Context, int) (int, error) { return 1, nil })
+	durabletest.Run(t, func(env *durabletest.Env) {
+		for _, name := range []string{"old", "new"} {
+			durabletest.Function(env, name, func(context.Context, string) (any, error) { return nil, nil })
+		}
+		durabletest.Activity(env, "pack", func(_ context.Context, in string) (string, error) { return in, nil })
+		env.Start("gone", 1).Wait()
+		before := env.Start("w", "a")
+		time.Sleep(time.Minute)
+		env.Restart()
+		env.Restart(version(true))
+		after := env.Start("w", "b")
+		for x, want := range map[*durabletest.Execution]string{before: "old", after: "new"} {
+			out, err := durabletest.Result[string](x)
+			require.NoError(t, err)
+			require.Equal(t, want, out)
+		}
+		require.Len(t, env.Calls("old"), 1)
+		require.Len(t, env.Calls("pack"), 2)
+	}, version(false), gone)
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/durable"
 )
@@ -91,6 +92,9 @@ func (env *Env) replay() error {
 			events, err := env.history(x.Ref)
 			if err == nil {
 				err = durable.Replay(env.lang, events)
+			}
+			if errors.Is(err, faas.ErrNotFound) && !x.Status.Open() {
+				continue // it ended before a Restart with other code
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("execution %s of workflow %s cannot be replayed: %w", x.Ref, x.Workflow, err))
