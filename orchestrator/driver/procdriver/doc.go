@@ -68,8 +68,22 @@
 // both is not found then, and a zombie of one that led a session of its own is
 // not reaped: nobody can tell it from a child of the embedder, whose children are left alone always.
 //
-// Should the platform's own process be killed, its instances go on: kill what the groups named
-// joinery-<pid>-* of the dead process list, and remove its directory joinery-proc-*.
+// # Recovery
+//
+// Instances outlive the process of the driver, a platform or a plugin that was killed, and go on serving. Another
+// driver with the same Options.Dir adopts them (driver.Recoverer): Recover writes the owner's name into
+// the driver's directory, joinery-proc-*, where a lock tells whether its driver lives. A handle names a process by its
+// number and the time of its start, so that it never means another one; its groups, its port and its log
+// are found again, and what it has written meanwhile, up to the 64 KiB that a pipe holds. Beyond those it waits for a reader. Of one that
+// ends after its adoption the exit code is told while its parent has not waited for it, or with Linux 6.15 or later;
+// else only that it was out of memory, or driver.ExitLost. The endpoint of a stdio instance is served
+// again; calls that were under way are lost.
+//
+// Adopted instances are children of the nearest subreaper, often process 1, which has to wait for them: in a
+// container, run the platform under an init.
+//
+// Without Recover nobody looks after what is left: kill what the groups named joinery-<pid>-* of
+// the dead process list, and remove its directory.
 //
 // # Logs
 //

@@ -26,8 +26,8 @@ const maxDir = 107 - len("/joinery-proc-0123456789") - len("/0123456789") - len(
 
 // Options configure New. The zero value is usable.
 type Options struct {
-	// Dir is where the driver makes the directory that holds all private directories;
-	// Close removes it. It is created if missing. Empty: os.TempDir(). At most 70 bytes.
+	// Dir is where the driver makes the directory that holds all private directories, and
+	// where Recover looks for those of its predecessors; Close removes it. It is created if missing. Empty: os.TempDir(). At most 70 bytes.
 	Dir string
 	// Logger receives what the driver has to say of itself. Nil: nothing.
 	Logger *slog.Logger
