@@ -19,7 +19,7 @@ import (
 type Figure = figure.Figure
 
 func main() {
-	if role(os.Args[1:]) {
+	if role(os.Args[1:]) || engineRole(os.Args[1:]) {
 		return
 	}
 	figure.Run([]figure.Measurement{
@@ -45,6 +45,8 @@ func main() {
 		{Name: "plugin-hang", What: "driver plugins stopped by SIGSTOP", Run: pluginHang},
 		{Name: "plugin-start", What: "driver plugins that do not start, in 13 ways", Run: pluginStart},
 		{Name: "host-death", What: "kill -9 of the host of a driver plugin with instances", Run: hostDeath},
+		{Name: "engine-kill", What: "kill -9 of a workflow engine with 200 executions in flight; a number after the name: so many rounds", Run: engineKill},
+		{Name: "engine-failpoints", What: "a workflow engine that is killed at every failpoint; a number after the name: so many rounds", Run: engineFailpoints},
 		{Name: "hostile-archives", What: "hostile source archives", Run: hostileArchives},
 	})
 }

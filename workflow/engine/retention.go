@@ -12,18 +12,19 @@ import (
 // sweepEvery is how often closed executions whose time is over are looked for.
 const sweepEvery = 10 * time.Minute
 
-// sweep deletes closed executions that were kept long enough, until the engine ends.
+// sweep deletes closed executions that were kept long enough, until the engine ends. It begins at once: an engine
+// that is restarted often must delete too.
 func (e *Engine) sweep() {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
 	for {
+		for _, s := range e.stores {
+			if err := e.sweepStore(s); err != nil && e.ctx.Err() == nil {
+				e.log.Warn("closed executions were not deleted", "error", err)
+			}
+		}
 		select {
 		case <-t.C:
-			for _, s := range e.stores {
-				if err := e.sweepStore(s); err != nil && e.ctx.Err() == nil {
-					e.log.Warn("closed executions were not deleted", "error", err)
-				}
-			}
 		case <-e.stop:
 			return
 		}
