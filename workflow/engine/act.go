@@ -72,6 +72,9 @@ func (x *run) act() (mine *call) {
 		}
 	}
 	x.send()
+	if len(x.replies) > 0 {
+		failpoint.Hit("engine/before-ack")
+	}
 	for _, r := range x.replies {
 		r.to <- r.err
 	}
@@ -217,6 +220,7 @@ func (x *run) suspend() {
 
 // finish ends the run: its log is closed.
 func (x *run) finish() {
+	failpoint.Hit("engine/before-finish")
 	x.e.timers.unset(&x.deadline)
 	x.l.release()
 	x.e.runs.remove(x)

@@ -89,7 +89,7 @@ func TestChildrenOverARestart(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 	require.NoError(t, f.Close())
 	log := []workflow.Event{{Seq: 2, Time: time.Now().UTC(), Kind: workflow.ExecutionSucceeded, Payload: workflow.JSON(`10`)}}
-	open.Status, open.Closed, open.Output = workflow.StatusSucceeded, log[0].Time, log[0].Payload
+	open.Status, open.Closed, open.Keep, open.Output = workflow.StatusSucceeded, log[0].Time, log[0].Time.Add(time.Hour), log[0].Payload
 	require.NoError(t, f.store.Append(t.Context(), &workflow.Batch{Execution: open.Ref, After: 1, Events: log, Record: &open}))
 	f.restart(t)
 	assert.Equal(t, "10", text(t, f.wait(t, ref).Output))
@@ -136,7 +136,7 @@ func TestOrphansAreFoundAfterARestart(t *testing.T) {
 	parent, err := f.store.Get(t.Context(), ref)
 	require.NoError(t, err)
 	log := []workflow.Event{{Seq: 2, Time: time.Now().UTC(), Kind: workflow.ExecutionTerminated}}
-	parent.Status = workflow.StatusTerminated
+	parent.Status, parent.Keep = workflow.StatusTerminated, time.Now().Add(time.Hour)
 	require.NoError(t, f.store.Append(t.Context(), &workflow.Batch{Execution: ref, After: 1, Events: log, Record: &parent}))
 	f.restart(t)
 	assert.Equal(t, workflow.StatusTerminated, f.wait(t, child.Ref).Status)

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -433,6 +435,17 @@ func (l *ledger) consume(name string, seq uint64) {
 	} else {
 		l.signals[name] = waiting
 	}
+}
+
+// unconsumed returns the signals that nobody consumed, as they were received.
+func (l *ledger) unconsumed() (events []workflow.Event) {
+	for name, waiting := range l.signals {
+		for _, s := range waiting {
+			events = append(events, workflow.Event{Kind: workflow.SignalReceived, Seq: s.seq, Name: name, Payload: s.value})
+		}
+	}
+	slices.SortFunc(events, func(a, b workflow.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	return events
 }
 
 // annotate changes the search attributes and the note.

@@ -1,17 +1,12 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
 )
-
-func sortBySeq(events []workflow.Event) {
-	slices.SortFunc(events, func(a, b workflow.Event) int { return cmp.Compare(a.Seq, b.Seq) })
-}
 
 // readLog reads the whole log of an execution.
 func readLog(ctx context.Context, store workflow.Store, ref workflow.ExecutionRef) ([]workflow.Event, error) {

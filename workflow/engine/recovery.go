@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/joinery/faas"
@@ -38,6 +39,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 	parallel(runs, func(x *run) {
 		failpoint.Hit("engine/before-reopen")
 		x.post(fact{kind: factReopen})
+		failpoint.Hit("engine/after-reopen")
 	})
 	return nil
 }
@@ -63,9 +65,33 @@ func parallel(runs []*run, f func(*run)) {
 	wg.Wait()
 }
 
-// loadAll folds every open execution. All of them are in the table before the first goes on, since a
-// child's end must find its parent.
+// loadAll folds every open execution, on all processors. All of them are in the table before the first goes
+// on, since a child's end must find its parent.
 func (e *Engine) loadAll(ctx context.Context) (runs []*run, err error) {
+	type stored struct {
+		store workflow.Store
+		r     *workflow.Recovered
+		err   error
+	}
+	feed := make(chan stored, recoverers)
+	var folding sync.WaitGroup
+	var mu sync.Mutex
+	for range runtime.GOMAXPROCS(0) {
+		folding.Go(func() {
+			for s := range feed {
+				x := e.recoverRun(s.store, s.r, s.err)
+				if e.runs.add(x) != nil {
+					e.log.Error("two open executions have one ID", "execution", x.ref.String())
+					continue
+				}
+				mu.Lock()
+				runs = append(runs, x)
+				mu.Unlock()
+			}
+		})
+	}
+	defer folding.Wait()
+	defer close(feed)
 	for _, store := range e.stores {
 		for r, err := range store.Recover(ctx) {
 			if r == nil {
@@ -77,12 +103,7 @@ func (e *Engine) loadAll(ctx context.Context) (runs []*run, err error) {
 			if ctx.Err() != nil {
 				return nil, faas.ContextError(ctx, component, "recover", "")
 			}
-			x := e.recoverRun(store, r, err)
-			if e.runs.add(x) != nil {
-				e.log.Error("two open executions have one ID", "execution", x.ref.String())
-				continue
-			}
-			runs = append(runs, x)
+			feed <- stored{store, r, err}
 		}
 	}
 	return runs, nil

@@ -90,13 +90,7 @@ func (x *run) continued(e *workflow.Event) {
 	crand.Read(random[:])
 	start := *x.l.start
 	start.Seed, start.Secret, start.Attributes = binary.LittleEndian.Uint64(random[:]), random[8:], x.l.attributes
-	var carried []workflow.Event
-	for name, waiting := range x.l.signals {
-		for _, s := range waiting {
-			carried = append(carried, workflow.Event{Kind: workflow.SignalReceived, Seq: s.seq, Name: name, Payload: s.value})
-		}
-	}
-	sortBySeq(carried)
+	carried := x.l.unconsumed()
 	x.marks.snapshot, x.marks.at, x.marks.trim = data, x.l.seq, x.l.seq+1
 	x.marks.start = x.l.seq + 1
 	e.Attempt, e.Start = x.l.logs+1, &start
@@ -175,11 +169,9 @@ func (l *ledger) encode(program bool) ([]byte, error) {
 			s.Steps = append(s.Steps, savedStep{c.Kind, c.Step, c.Node, c.Target, c.Name, c.Due, c.Options, c.Child, o.opened, o.attempt, o.lost, o.due, o.retries, o.failure})
 			tail = workflow.AppendPayload(tail, c.Payload)
 		}
-		for name, waiting := range l.signals {
-			for _, g := range waiting {
-				s.Signals = append(s.Signals, savedSignal{name, g.seq})
-				tail = workflow.AppendPayload(tail, g.value)
-			}
+		for _, g := range l.unconsumed() {
+			s.Signals = append(s.Signals, savedSignal{g.Name, g.Seq})
+			tail = workflow.AppendPayload(tail, g.Payload)
 		}
 		state, err := l.snapshot()
 		if err != nil {

@@ -3,6 +3,8 @@ package engine
 import (
 	"sync"
 	"time"
+
+	"github.com/joinery/faas/internal/failpoint"
 )
 
 // timers wakes runs at times of the wall clock. One goroutine sleeps until the first is due, but never longer
@@ -89,6 +91,7 @@ func (t *timers) loop() {
 			}
 			t.cut(a)
 			t.mu.Unlock()
+			failpoint.Hit("engine/timer")
 			t.e.spawn(func() { a.run.post(fact{kind: a.kind, step: a.step, attempt: a.attempt}) })
 		}
 		sleep.Reset(wait)
