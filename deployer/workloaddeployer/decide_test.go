@@ -48,7 +48,7 @@ var (
 	pro = driver.Info{Name: "proc", Contracts: []faas.Contract{faas.ContractSocket, faas.ContractHTTP}, Isolation: faas.IsolationProcess,
 		NeedsCode: true, Limits: driver.LimitSupport{Memory: true}}
 	box = driver.Info{Name: "docker", Contracts: []faas.Contract{faas.ContractHTTP, faas.ContractSocket}, Isolation: faas.IsolationContainer,
-		NeedsCode: true, Limits: driver.LimitSupport{Memory: true, MilliCPU: true}}
+		NeedsCode: true, Images: true, Limits: driver.LimitSupport{Memory: true, MilliCPU: true}}
 )
 
 const someCode = faas.Digest("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
@@ -74,6 +74,9 @@ func TestTheChoiceOfTheDriver(t *testing.T) {
 		{"isolation not lowered", spec(func(s *faas.Spec) { s.Isolation = faas.IsolationContainer }), deployer.Options{Isolation: faas.IsolationProcess}, "docker", nil},
 		{"a limit", spec(func(s *faas.Spec) { s.Limits.MilliCPU = 100 }), deployer.Options{}, "docker", nil},
 		{"a limit by the requester", spec(func(s *faas.Spec) {}), deployer.Options{Limits: faas.Resources{Memory: 1}}, "proc", nil},
+		{"an image", spec(func(s *faas.Spec) { s.Image, s.Command = "hello:1", nil }), deployer.Options{}, "docker", nil},
+		{"an image without a driver for it", spec(func(s *faas.Spec) { s.Image, s.Driver = "hello:1", "proc" }), deployer.Options{}, `"proc" does not run images`, faas.ErrUnimplemented},
+		{"a bad image", spec(func(s *faas.Spec) { s.Image = "Hello" }), deployer.Options{}, `"Hello" is not a reference to an OCI image`, faas.ErrInvalidArgument},
 		{"a name", spec(func(s *faas.Spec) { s.Driver = "proc" }), deployer.Options{}, "proc", nil},
 		{"the requester's name", spec(func(s *faas.Spec) { s.Driver = "proc" }), deployer.Options{Driver: "docker"}, "docker", nil},
 		{"a name that will not do", spec(func(s *faas.Spec) { s.Driver = "proc"; s.Limits.MilliCPU = 1 }), deployer.Options{}, `"proc" cannot enforce limits.milliCPU`, faas.ErrUnimplemented},

@@ -58,7 +58,7 @@
 // # Ends
 //
 // The engine's events tell of ends. When their stream is cut (the engine was restarted) it is
-// resumed, and what was believed is compared with what is there: instances that have gone end,
+// resumed, and what was believed is compared with what is there, as it is every 15 seconds: instances that have gone end,
 // ExitLost if their container is gone too. Exit codes above 128 are told as the signal that killed
 // the process; SIGKILL, that nobody sent through the engine, to a container with a memory limit as out of
 // memory, since the engine does not notice all of these. Exit.Detail is the end of stderr.

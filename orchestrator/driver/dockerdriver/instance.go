@@ -227,6 +227,8 @@ func (i *instance) untilReady(ctx context.Context) error {
 		e = driver.Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(httpPort))}
 	}
 	var dialer net.Dialer
+	doubt := time.NewTicker(time.Second) // in the engine's events, see compare
+	defer doubt.Stop()
 	for pause := firstPause; ; pause = min(pause+pause/2, mostPause) {
 		conn, err := dialer.DialContext(ctx, e.Network, e.Address)
 		if err == nil {
@@ -239,6 +241,8 @@ func (i *instance) untilReady(ctx context.Context) error {
 			return ctx.Err()
 		case <-i.ended:
 			return errEnded
+		case <-doubt.C:
+			i.examine()
 		case <-time.After(pause):
 		}
 	}

@@ -56,6 +56,7 @@ func (d *Driver) follow(ctx context.Context) error {
 	if err := d.collect(ctx); err != nil {
 		return err
 	}
+	d.work.Go(func() { d.compare(ctx) })
 	for dec := json.NewDecoder(body); ; {
 		var e struct {
 			Action string
@@ -73,6 +74,24 @@ func (d *Driver) follow(ctx context.Context) error {
 			i.killed.Store(true)
 		default:
 			d.work.Go(i.examine)
+		}
+	}
+}
+
+// compareEvery is how often the engine is asked what it has though its events said nothing: it drops
+// events that it cannot deliver in time.
+const compareEvery = 15 * time.Second
+
+func (d *Driver) compare(ctx context.Context) {
+	for every := time.NewTicker(compareEvery); ; {
+		select {
+		case <-ctx.Done():
+			every.Stop()
+			return
+		case <-every.C:
+			if err := d.collect(ctx); err != nil && ctx.Err() == nil {
+				d.log.Warn("cannot compare what the engine has with what is believed", "error", err)
+			}
 		}
 	}
 }

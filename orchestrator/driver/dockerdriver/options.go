@@ -49,7 +49,8 @@ type Options struct {
 	// Base is the OCI image that functions without an Image of their own run in. Empty: an
 	// image without any file, which the driver makes when it is missing; it runs static programs.
 	Base string
-	// Pull is when images are fetched. Zero: PullMissing.
+	// Pull is when images are fetched. Zero: PullMissing. The engine asks registries without
+	// credentials: images of those that want some are to be loaded into it beforehand.
 	Pull Pull
 	// Network is an existing Docker network that all instances join. Empty: none, or
 	// for contract http a private one that only this machine is on.
