@@ -88,7 +88,7 @@ func (c *counts) upstream() Upstream {
 type state struct {
 	execution workflow.ExecutionRef
 	started   time.Time
-	from, to  string // the data interval
+	from, to  string // the data interval; empty: the start
 	input     workflow.Payload
 
 	status  []status
@@ -108,16 +108,8 @@ func (p *Program) newState(e *workflow.Event) *state {
 	n := len(p.tasks)
 	s := &state{started: e.Time, input: e.Payload, status: make([]status, n), counts: make([]counts, n), output: make([]workflow.Payload, n),
 		left: int32(n), first: -1}
-	s.from = e.Time.Format(time.RFC3339Nano)
-	s.to = s.from
 	if e.Start != nil {
-		s.execution = e.Start.Execution
-		if from, ok := e.Start.Attributes[IntervalStart]; ok {
-			s.from = from
-		}
-		if to, ok := e.Start.Attributes[IntervalEnd]; ok {
-			s.to = to
-		}
+		s.execution, s.from, s.to = e.Start.Execution, e.Start.Attributes[IntervalStart], e.Start.Attributes[IntervalEnd]
 	}
 	p.initCounts(s)
 	return s
@@ -136,6 +128,7 @@ func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 			return nil, nil, conflict(e, "the execution's start")
 		}
 		r := run{program: p, state: p.newState(e), now: e.Time}
+		r.look = r.few[:0]
 		return r.begin()
 	}
 	st, ok := s.(*state)
@@ -143,6 +136,7 @@ func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 		return nil, nil, conflict(e, "a state of this language")
 	}
 	r := run{program: p, state: st, now: e.Time}
+	r.look = r.few[:0]
 	switch e.Kind {
 	case workflow.StepSucceeded, workflow.StepFailed:
 		if err := r.outcome(e); err != nil {

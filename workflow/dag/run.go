@@ -17,8 +17,9 @@ type run struct {
 	state    *state
 	now      time.Time
 	commands []workflow.Command
-	// look are the tasks whose counts have changed.
+	// look are the tasks whose counts have changed; few holds them as long as they are few.
 	look []int32
+	few  [8]int32
 	err  error // of reading a payload: the step is done again later
 }
 
@@ -196,17 +197,17 @@ func (r *run) view() view { return view{program: r.program, state: r.state} }
 
 // check sorts an error of a template: a problem fails the task, any other the call of Step.
 func (r *run) check(err error) *workflow.Failure {
+	if err == nil {
+		return nil
+	}
 	var p *problem
 	if errors.As(err, &p) {
 		return &workflow.Failure{Name: workflow.FailureProgram, Cause: p.cause}
 	}
-	if err != nil {
-		if r.err == nil {
-			r.err = faas.Errorf("workflow engine", "step", r.state.execution.String(), faas.Class(err), "%w", err)
-		}
-		return &workflow.Failure{Name: workflow.FailureProgram, Cause: err.Error()}
+	if r.err == nil {
+		r.err = faas.Errorf("workflow engine", "step", r.state.execution.String(), faas.Class(err), "%w", err)
 	}
-	return nil
+	return &workflow.Failure{Name: workflow.FailureProgram, Cause: err.Error()}
 }
 
 // start starts a task whose rule allows it.

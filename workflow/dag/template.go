@@ -370,12 +370,13 @@ func (r *reference) value(v *view) (value []byte, ok bool, err error) {
 			text = s.execution.WithDefaults().Namespace
 		case "number":
 			return strconv.AppendUint(nil, s.execution.Run, 10), true, nil
-		case "started":
-			text = s.started.Format(time.RFC3339Nano)
 		case "interval.start":
 			text = s.from
 		case "interval.end":
 			text = s.to
+		}
+		if text == "" {
+			text = s.started.Format(time.RFC3339Nano)
 		}
 		value, err = json.Marshal(text)
 		return value, true, err

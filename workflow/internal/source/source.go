@@ -38,6 +38,7 @@ type Document struct {
 	Lenient bool
 	faults  workflow.Diagnostics
 	at      map[string]*yaml.Node
+	fields  map[reflect.Type]map[string]int
 	nodes   int
 	aliases int
 }
@@ -45,7 +46,7 @@ type Document struct {
 // Read decodes text into the value that into points to: structs by their json tags. Faults
 // are kept in the document; into holds what could be read.
 func (d *Document) Read(text string, into any) {
-	d.at = map[string]*yaml.Node{}
+	d.at, d.fields = map[string]*yaml.Node{}, map[reflect.Type]map[string]int{}
 	root := d.parse(text)
 	if root != nil {
 		d.decode("", root, reflect.ValueOf(into).Elem(), 0)
@@ -281,11 +282,15 @@ func (d *Document) scalar(path string, n *yaml.Node, v reflect.Value) {
 }
 
 func (d *Document) object(path string, n *yaml.Node, v reflect.Value, depth int) {
-	fields := map[string]int{}
-	for i := range v.NumField() {
-		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
-			fields[name] = i
+	fields := d.fields[v.Type()]
+	if fields == nil {
+		fields = map[string]int{}
+		for i := range v.NumField() {
+			if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+				fields[name] = i
+			}
 		}
+		d.fields[v.Type()] = fields
 	}
 	d.pairs(path, n, false, func(key string, value *yaml.Node) {
 		if i, ok := fields[key]; ok {
