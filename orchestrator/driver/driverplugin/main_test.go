@@ -102,11 +102,13 @@ func be(what string, args []string) {
 		_ = c.Start()
 		fmt.Fprintln(os.Stderr, "child", c.Process.Pid)
 	case "crash": // some time after it is ready
-		go func() {
-			time.Sleep(300 * time.Millisecond)
-			os.Exit(9)
-		}()
-		Serve(proc(args[0]))
+		Serve(func(ctx context.Context, log *slog.Logger) (driver.Driver, error) {
+			go func() {
+				time.Sleep(500 * time.Millisecond)
+				os.Exit(9)
+			}()
+			return proc(args[0])(ctx, log)
+		})
 	case "environment":
 		fmt.Println(strings.Join(os.Environ(), " "))
 	}
@@ -119,7 +121,7 @@ func self(tb testing.TB) string {
 }
 
 func options(args ...string) *Options {
-	return &Options{Args: append([]string{"plugin"}, args...), Env: []string{"TMPDIR=" + os.TempDir()}}
+	return &Options{Args: append([]string{"plugin"}, args...), Env: []string{"TMPDIR=" + os.TempDir(), "GORACE=atexit_sleep_ms=0"}}
 }
 
 func ctx(tb testing.TB) context.Context {

@@ -95,7 +95,11 @@ func (p *Plugin) Health() Health {
 
 // await returns the link, or the one after dead, for as long as a call waits.
 func (p *Plugin) await(ctx context.Context, op, key string, dead *link) (*link, error) {
-	timer := time.NewTimer(p.o.RestartWait)
+	return p.awaitFor(ctx, p.o.RestartWait, op, key, dead)
+}
+
+func (p *Plugin) awaitFor(ctx context.Context, most time.Duration, op, key string, dead *link) (*link, error) {
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	for over := false; ; {
 		p.mu.Lock()
@@ -177,7 +181,7 @@ func (p *Plugin) Start(ctx context.Context, t driver.Task) (driver.Status, error
 	}
 	if broken, ok := errors.AsType[brokenError](err); ok && p.ctx.Err() == nil {
 		// Whatever it had started is removed when the next plugin recovers.
-		_, _ = p.await(context.WithoutCancel(ctx), "start", t.ID, l)
+		_, _ = p.awaitFor(ctx, slack, "start", t.ID, l)
 		err = broken.error
 		if ctx.Err() == nil {
 			err = faas.Errorf(component, "start", t.ID, faas.ErrUnavailable, "the plugin crashed: %w", err)

@@ -123,7 +123,7 @@ func TestConformanceBinary(t *testing.T) {
 		t.Run(string(c), func(t *testing.T) {
 			h := harness(t, c, direct)
 			drivertest.Run(t, driverplugintest.Binary(h, self, &driverplugin.Options{
-				Args: []string{"plugin"}, Env: []string{"TMPDIR=" + os.TempDir()}}))
+				Args: []string{"plugin"}, Env: []string{"TMPDIR=" + os.TempDir(), "GORACE=atexit_sleep_ms=0"}}))
 		})
 	}
 }

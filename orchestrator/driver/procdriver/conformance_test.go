@@ -97,7 +97,7 @@ func groupsOf(tb testing.TB, dir string) (groups []string) {
 }
 
 func pluginOptions(dir string, args ...string) *driverplugin.Options {
-	return &driverplugin.Options{Args: append([]string{"plugin", dir}, args...), Env: []string{"TMPDIR=" + os.TempDir()}}
+	return &driverplugin.Options{Args: append([]string{"plugin", dir}, args...), Env: []string{"TMPDIR=" + os.TempDir(), "GORACE=atexit_sleep_ms=0"}}
 }
 
 type wrapped struct{ driver.Driver }
