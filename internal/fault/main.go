@@ -44,6 +44,7 @@ func main() {
 		{Name: "plugin-kill", What: "kill -9 of driver plugins whose instances are being called", Run: pluginKill},
 		{Name: "plugin-hang", What: "driver plugins stopped by SIGSTOP", Run: pluginHang},
 		{Name: "plugin-start", What: "driver plugins that do not start, in 13 ways", Run: pluginStart},
+		{Name: "docker-engine", What: "a Docker Engine stopped, restarted, killed, out of disk; containers, images and names gone or taken", Run: dockerEngine},
 		{Name: "host-death", What: "kill -9 of the host of a driver plugin with instances", Run: hostDeath},
 		{Name: "engine-kill", What: "kill -9 of a workflow engine with 200 executions in flight; a number after the name: so many rounds", Run: engineKill},
 		{Name: "engine-failpoints", What: "a workflow engine that is killed at every failpoint; a number after the name: so many rounds", Run: engineFailpoints},
