@@ -41,6 +41,14 @@ type Predater interface {
 	Predates(s State, e *Event) bool
 }
 
+// Blamer is a Program that knows which failed steps led to an execution's end. A redrive tries those again and leaves
+// alone the failures that the definition dealt with. known is false if the Program cannot tell: then, as
+// with any other Program, every step that failed is tried again. An execution that did not
+// end by its own command has none to blame. Blame must not change the state.
+type Blamer interface {
+	Blame(s State) (steps []string, known bool)
+}
+
 // Grapher is a Program that can be drawn and planned ahead.
 type Grapher interface {
 	// Graph returns the definition's graph, which must not be changed.

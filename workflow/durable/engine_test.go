@@ -3,6 +3,7 @@ package durable_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -321,6 +322,64 @@ func TestRedriveAfterTheCodeWasMended(t *testing.T) {
 		require.Equal(t, `"x"`, w.output(ref))
 		require.Equal(t, 1, w.called("a"))
 		require.Equal(t, 1, w.called("b"))
+	})
+}
+
+// What the code dealt with is not done again: the failure of the card stays, and so does the payment from the account.
+func TestRedriveLeavesHandledFailuresAlone(t *testing.T) {
+	code := func(wrap func(error) error) durable.Code {
+		return durable.Workflow("pay", "1", func(ctx durable.Context, in string) (string, error) {
+			approve, err := durable.Receive[string](ctx, "approve", time.Hour).Get()
+			if err != nil && !errors.Is(err, faas.ErrTimeout) {
+				return "", err
+			}
+			out, err := durable.Call[string](ctx, fn("card"), in, nil).Get()
+			if durable.Failed(err, "Declined") {
+				out, err = durable.Call[string](ctx, fn("account"), in, nil).Get()
+			}
+			if err != nil {
+				return "", err
+			}
+			if err := durable.Call[any](ctx, fn("ship"), in, nil).Err(); err != nil {
+				return "", wrap(err)
+			}
+			return approve + out, nil
+		})
+	}
+	for name, c := range map[string]struct {
+		wrap  func(error) error
+		cards int
+	}{
+		"the step's error":       {func(err error) error { return err }, 1},
+		"within others":          {func(err error) error { return errors.Join(fmt.Errorf("shipping: %w", err), errors.New("sorry")) }, 1},
+		"an error that hides it": {func(error) error { return errors.New("sorry") }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.start(nil, code(c.wrap))
+				w.function("card", func(string) (string, error) { return "", fmt.Errorf("Declined") })
+				w.function("account", func(string) (string, error) { return `"paid"`, nil })
+				w.function("ship", func(string) (string, error) { return "", fmt.Errorf("Down") })
+				ref := w.begin("pay", "x")
+				require.Equal(t, workflow.StatusFailed, w.wait(ref).Status)
+				w.function("ship", nil)
+				w.control(ref, workflow.ActionRedrive)
+				require.Equal(t, `"paid"`, w.output(ref))
+				require.Equal(t, c.cards, w.called("card"))
+				require.Equal(t, 2, w.called("ship"))
+			})
+		})
+	}
+	inBubble(t, func(t *testing.T, w *world) { // it was terminated, so no failure is to blame
+		w.start(nil, code(func(err error) error { return err }))
+		w.function("card", func(string) (string, error) { return "", fmt.Errorf("Declined") })
+		w.function("account", func(string) (string, error) { time.Sleep(time.Hour); return `"paid"`, nil })
+		ref := w.begin("pay", "x")
+		time.Sleep(90 * time.Minute)
+		w.control(ref, workflow.ActionTerminate)
+		w.control(ref, workflow.ActionRedrive)
+		require.Equal(t, `"paid"`, w.output(ref))
+		require.Equal(t, 1, w.called("card"))
 	})
 }
 

@@ -51,6 +51,9 @@ type execution struct {
 	aborted  error
 	released bool
 	querying bool // a query handler runs
+	// failed: the workflow's function returned an error; blame are the steps whose failures are in it.
+	failed bool
+	blame  []string
 	// lost: coroutines did not come back; x is theirs now. back: they did after all.
 	lost, back atomic.Bool
 }
@@ -205,6 +208,7 @@ func (x *execution) finish(out workflow.Payload, err error) {
 	} else if again := continuation(err); again != nil {
 		x.command(workflow.Command{Kind: workflow.CommandContinue, Payload: again.input})
 	} else {
+		x.failed, x.blame = true, failedSteps(err)
 		x.command(workflow.Command{Kind: workflow.CommandFail, Failure: failure(err)})
 	}
 }

@@ -15,7 +15,27 @@ func failed(what, id string, f *workflow.Failure) error {
 	if f == nil {
 		f = &workflow.Failure{Name: workflow.FailureFunction}
 	}
-	return &faas.Error{Component: "durable", Op: what, Key: id, Class: class(f.Name), Err: f}
+	return &faas.Error{Component: Name, Op: what, Key: id, Class: class(f.Name), Err: f}
+}
+
+// failedSteps returns the steps whose errors are in err.
+func failedSteps(err error) []string {
+	switch e := err.(type) {
+	case *faas.Error:
+		if _, ok := e.Err.(*workflow.Failure); ok && e.Component == Name && e.Key != "" {
+			return []string{e.Key}
+		}
+		return failedSteps(e.Err)
+	case interface{ Unwrap() []error }:
+		var steps []string
+		for _, err := range e.Unwrap() {
+			steps = append(steps, failedSteps(err)...)
+		}
+		return steps
+	case interface{ Unwrap() error }:
+		return failedSteps(e.Unwrap())
+	}
+	return nil
 }
 
 // class is the error class for a failure's name.

@@ -22,6 +22,7 @@ var (
 	_ workflow.Releaser = (*program)(nil)
 	_ workflow.Querier  = (*program)(nil)
 	_ workflow.Predater = (*program)(nil)
+	_ workflow.Blamer   = (*program)(nil)
 )
 
 // Step implements workflow.Program.
@@ -73,4 +74,14 @@ func (p *program) Release(s workflow.State) {
 	if x, _ := s.(*execution); x != nil && !x.lost.Load() && !x.released {
 		x.release()
 	}
+}
+
+// Blame implements workflow.Blamer: the steps whose errors are in the one that the workflow's function returned. An error that has none may
+// still come of one, so then nothing is known.
+func (p *program) Blame(s workflow.State) (steps []string, known bool) {
+	x, _ := s.(*execution)
+	if x == nil || !x.failed {
+		return nil, x != nil
+	}
+	return x.blame, len(x.blame) > 0
 }

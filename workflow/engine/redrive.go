@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/failpoint"
@@ -9,8 +10,9 @@ import (
 )
 
 // redrive reopens an execution that has closed without success. What is undone: its last event, every
-// failure and every request to cancel, in the present log; and the outcomes of steps that, without those, the
-// definition would not have opened by then. Everything that succeeded and is still asked for stays.
+// failure (those that led to the end, where a workflow.Blamer knows them) and every request to cancel, in the present log; and
+// the outcomes of steps that, without those, the definition would not have opened by then. Everything that succeeded
+// and is still asked for stays.
 func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason string) error {
 	const op = "redrive"
 	store, record, err := e.find(ctx, op, ref)
@@ -42,7 +44,7 @@ func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason 
 	if other := e.runs.add(x); other != nil {
 		return conflict("the execution is open")
 	}
-	undone, err := x.l.refold(log, x.source)
+	undone, err := x.l.refold(log, x.source, blamed(x.ref, program, log, x.source))
 	if err == nil && x.l.end != nil && x.l.end.Kind != workflow.CommandSucceed {
 		err = conflict("it would end the same way: no failure of a step led to it")
 	}
@@ -66,8 +68,22 @@ func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason 
 	return nil
 }
 
+// blamed returns a function that tells whether a failed step is to be tried again.
+func blamed(ref workflow.ExecutionRef, program workflow.Program, log []workflow.Event, source workflow.PayloadSource) func(step string) bool {
+	if b, ok := program.(workflow.Blamer); ok {
+		l := newLedger(ref, program)
+		defer l.release()
+		if err := l.foldLog(log, source); err == nil && l.state != nil {
+			if steps, known := b.Blame(l.state); known {
+				return func(step string) bool { return slices.Contains(steps, step) }
+			}
+		}
+	}
+	return func(string) bool { return true }
+}
+
 // refold folds a closed log without what a redrive undoes, and returns that.
-func (l *ledger) refold(log []workflow.Event, source workflow.PayloadSource) (undone []uint64, err error) {
+func (l *ledger) refold(log []workflow.Event, source workflow.PayloadSource, blamed func(step string) bool) (undone []uint64, err error) {
 	l.undo(log)
 	if l.undone == nil {
 		l.undone = make(map[uint64]struct{})
@@ -97,7 +113,11 @@ func (l *ledger) refold(log []workflow.Event, source workflow.PayloadSource) (un
 				if !l.expects(e) {
 					undo(e)
 				}
-			case workflow.StepFailed, workflow.StepRetrying, workflow.CancelRequested:
+			case workflow.StepFailed:
+				if blamed(e.Step) || !l.expects(e) {
+					undo(e)
+				}
+			case workflow.StepRetrying, workflow.CancelRequested:
 				undo(e)
 			default:
 				if e.Kind.Closes() || l.end != nil && e.Kind != workflow.ExecutionContinued {
@@ -189,7 +209,7 @@ func (x *run) reload() error {
 	x.program, x.l, x.parked = program, l, nil
 	l.rematch()
 	for s := l.first; s != nil; s = s.next {
-		if v := &s.live; v.call == nil && v.due == nil && v.task == nil && !v.child && !v.held {
+		if v := &s.live; v.call == nil && v.due == nil && v.task == nil && v.child == nil && !v.held {
 			l.fx.opened = append(l.fx.opened, s)
 		}
 	}
