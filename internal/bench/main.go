@@ -35,6 +35,7 @@ func main() {
 		{Name: "workflow-standard", What: "durable executions, beside a journal on the same disk", Run: workflowStandard},
 		{Name: "workflow-map", What: "a map of 10,000 items, beside ten of 1,000", Run: workflowMap},
 		{Name: "workflow-recovery", What: "100,000 open executions, 200,000 events, a history of 100,000", Run: workflowRecovery},
+		{Name: "workflow-scheduler", What: "executions by the learning scheduler, beside fifo, in virtual time", Run: workflowScheduler},
 		{Name: "workflow-peers", What: "5 steps, and 100 in parallel, beside DBOS and Temporal at the same durability", Run: workflowPeers},
 	})
 }

@@ -65,19 +65,15 @@ func (h *history) observe(r *workflow.StepRecord) {
 // unknown is how long a step is taken to run when nothing at all is known.
 const unknown = time.Second
 
-// run is how long a node is expected to run: the median of the node's own runs, else of its
-// function's, else of all.
-func (h *history) run(key nodeKey, function faas.Ref) time.Duration {
+// runs are the runs to expect of a node: its own, else those of its function, else of all. May be empty.
+func (h *history) runs(key nodeKey, function faas.Ref) *sketch {
 	if n := h.nodes.get(key); n != nil {
-		return n.p50()
+		return n
 	}
 	if f := h.functions.get(function); f != nil && f.run.total > 0 {
-		return f.run.p50()
+		return &f.run
 	}
-	if h.all.total > 0 {
-		return h.all.p50()
-	}
-	return unknown
+	return &h.all
 }
 
 // cold returns the 95th percentile of a function's cold starts and how many there were; 0 if none.

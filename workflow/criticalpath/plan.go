@@ -24,12 +24,13 @@ type planNode struct {
 	next     []int // what may follow; Choice edges first
 	choices  int   // how many of next are Choice edges
 
-	run   time.Duration
-	rank  time.Duration
-	state uint8     // of the depth-first walk
-	p     []float64 // of the Choice edges
-	soon  []target
-	taken map[int]int // by call that follows through a choice of this node: see branchOf
+	run     time.Duration // the median
+	soonest time.Duration // the 10th percentile: what follows may be needed then
+	rank    time.Duration
+	state   uint8     // of the depth-first walk
+	p       []float64 // of the Choice edges
+	soon    []target
+	taken   map[int]int // by call that follows through a choice of this node: see branchOf
 }
 
 // target is a call that follows a node.
@@ -112,9 +113,10 @@ func (p *plan) refresh(h *history) {
 	p.computed, p.records = true, 0
 	for i := range p.nodes {
 		n := &p.nodes[i]
-		n.run, n.state, n.p = 0, 0, nil
+		n.run, n.soonest, n.state, n.p = 0, 0, 0, nil
 		if n.function.Name != "" || h.nodes.get(nodeKey{p.workflow, n.name}) != nil {
-			n.run = h.run(nodeKey{p.workflow, n.name}, n.function)
+			runs := h.runs(nodeKey{p.workflow, n.name}, n.function)
+			n.run, n.soonest = runs.p50(), runs.quantile(0.1)
 		}
 		if n.choices > 0 {
 			to := make([]string, n.choices)
@@ -174,7 +176,7 @@ func (p *plan) lookAhead(i int, cold time.Duration) {
 		for j, to := range from.next {
 			there := place{to, here.after, here.probability}
 			if here.node != i {
-				there.after += from.run
+				there.after += from.soonest
 			}
 			if j < from.choices {
 				there.probability *= from.p[j]

@@ -127,7 +127,7 @@ func (s *Scheduler) started(now time.Time, x *execution, node int) {
 	state := x.state(node)
 	state.running++
 	state.started = x.clock
-	s.expect(x, node, now.Add(x.plan.nodes[node].run), false)
+	s.expect(x, node, now.Add(x.plan.nodes[node].soonest), false)
 }
 
 // ended says that a step of the node has ended.

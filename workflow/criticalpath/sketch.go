@@ -46,8 +46,11 @@ func (s *sketch) add(d time.Duration) {
 	}
 }
 
-// quantile returns the value that a part q of the values does not exceed. The sketch must not be empty.
+// quantile returns the value that a part q of the values does not exceed; unknown if there are none.
 func (s *sketch) quantile(q float64) time.Duration {
+	if s.total == 0 {
+		return unknown
+	}
 	rank, seen := max(int(math.Ceil(q*float64(s.total))), 1), 0
 	for i, n := range s.counts {
 		if seen += int(n); seen >= rank {
@@ -59,7 +62,7 @@ func (s *sketch) quantile(q float64) time.Duration {
 
 // p50 is the median, computed again when there are a sixteenth more values.
 func (s *sketch) p50() time.Duration {
-	if s.stale*16 > s.total {
+	if s.stale*16 >= s.total {
 		s.median, s.stale = s.quantile(0.5), 0
 	}
 	return s.median
