@@ -17,7 +17,7 @@ type live struct {
 	task  *task  // an activity at the workers, or a callback
 	// held: the execution is suspended, the attempt is not to be started.
 	held    bool
-	child   bool             // the child was asked for
+	child   *wanted          // the child that was asked for
 	details workflow.Payload // of the last heartbeat of an earlier attempt
 	named   string
 }
@@ -185,7 +185,7 @@ func (x *run) drop(s *step) {
 	if v.limit != nil {
 		x.e.timers.unset(v.limit)
 	}
-	if v.child {
+	if v.child != nil {
 		x.leaveChild(s)
 	}
 }
@@ -241,6 +241,8 @@ func (x *run) abandon() {
 	x.mu.Unlock()
 	x.turn.Lock()
 	defer x.turn.Unlock()
+	x.over = true
+	x.refuseAsked(x.closedError("deliver"))
 	for s := x.l.first; s != nil; s = s.next {
 		if s.live.call != nil {
 			s.live.call.cancel()

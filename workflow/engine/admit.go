@@ -13,9 +13,7 @@ import (
 func (x *run) admit(f *fact) {
 	var err error
 	if x.closed() {
-		if f.kind != factOutcome { // the step ended with the execution: its outcome may be repeated
-			err = x.closedError("deliver")
-		}
+		err = x.closedError("deliver")
 	} else {
 		err = x.take(f)
 	}
@@ -26,7 +24,7 @@ func (x *run) admit(f *fact) {
 
 func (x *run) take(f *fact) error {
 	if x.sealed {
-		return faas.Errorf(component, "deliver", x.ref.String(), faas.ErrCorrupt, "the log cannot be read: %w", x.parked.err)
+		return x.parked.err
 	}
 	switch f.kind {
 	case factStart:
@@ -37,6 +35,10 @@ func (x *run) take(f *fact) error {
 		x.due(f)
 	case factLimit:
 		if s := x.l.open[f.step]; s != nil {
+			if s.live.limit != nil && s.live.limit.due.After(x.now) {
+				x.e.timers.set(s.live.limit) // the clock went back
+				return nil
+			}
 			x.note(failed(s, &workflow.Failure{Name: workflow.FailureTimeout, Cause: "the step was not done before its deadline"}))
 		}
 	case factReopen:

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,3 +25,32 @@ func benchmark(b *testing.B, name string, p tree, transitions int) {
 
 func BenchmarkSequence5(b *testing.B)   { benchmark(b, "seq", tree{5, false}, 7) }
 func BenchmarkParallel100(b *testing.B) { benchmark(b, "par", tree{100, true}, 102) }
+
+// BenchmarkRecover takes up executions that wait.
+func BenchmarkRecover(b *testing.B) {
+	f := setUp(b, scripts{"w": waiting}, nil)
+	const n = 20_000
+	for range n {
+		_, err := f.Start(b.Context(), named("w"))
+		require.NoError(b, err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		f.restart(b)
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "executions/s")
+}
+
+// BenchmarkLongHistory shows that the cost of a step does not depend on how many came before.
+func BenchmarkLongHistory(b *testing.B) {
+	for _, steps := range []int{1_000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(steps), func(b *testing.B) {
+			f := setUp(b, scripts{"seq": tree{steps, false}}, nil)
+			b.ResetTimer()
+			for range b.N {
+				f.run(b, named("seq"))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*steps), "ns/step")
+		})
+	}
+}

@@ -25,8 +25,8 @@ type wanted struct {
 	since   time.Time // an execution with the ID that started before belongs to an earlier attempt
 }
 
-func (x *run) wants(s *step) wanted {
-	w := wanted{parent: x, step: s, attempt: s.attempt, since: s.opened}
+func (x *run) wants(s *step) *wanted {
+	w := &wanted{parent: x, step: s, attempt: s.attempt, since: s.opened}
 	if s.due.After(w.since) {
 		w.since = s.due
 	}
@@ -58,9 +58,8 @@ func (x *run) wants(s *step) wanted {
 
 // startChild starts the child that a step asks for, or finds it if it was started before.
 func (x *run) startChild(s *step) {
-	s.live.child = true
-	w := x.wants(s)
-	x.e.spawn(func() { w.start() })
+	s.live.child = x.wants(s)
+	x.e.spawn(s.live.child.start)
 }
 
 // delays between attempts to start a child while the store does not take it.
@@ -165,11 +164,16 @@ func (w *wanted) started(child workflow.ExecutionRef) {
 	if c == nil || !c.Detached {
 		return
 	}
+	w.parent.post(fact{kind: factChild, step: w.step.cmd.Step, attempt: w.attempt, outcome: outcome{payload: idOf(child)}})
+}
+
+// idOf is the output of a step that starts a detached child.
+func idOf(child workflow.ExecutionRef) workflow.Payload {
 	id, err := workflow.MarshalPayload(child.ID)
 	if err != nil {
 		panic(err) // a string always marshals
 	}
-	w.parent.post(fact{kind: factChild, step: w.step.cmd.Step, attempt: w.attempt, outcome: outcome{payload: id}})
+	return id
 }
 
 // tellParent brings the outcome of an execution that has closed to the step that waits for it.
@@ -238,16 +242,18 @@ func (x *run) child(f *fact) {
 		}
 	} else if w := x.wants(s); f.child.ID != w.ref.ID || f.began.Before(w.since) {
 		return // of an earlier attempt
+	} else if c := s.cmd.Child; c != nil && c.Detached {
+		f.outcome = outcome{payload: idOf(f.child)} // it ended before it was known to have started
 	}
-	s.live.child = false
+	s.live.child = nil
 	f.attempt, f.call = s.attempt, nil
 	x.outcome(f)
 }
 
 // leaveChild says what becomes of the child of a step that is not wanted any more.
 func (x *run) leaveChild(s *step) {
-	s.live.child = false
-	w, over := x.wants(s), x.closed()
+	w, over := s.live.child, x.closed()
+	s.live.child = nil
 	x.e.spawn(func() { w.leave(over) })
 }
 

@@ -40,7 +40,7 @@ func (x *run) blocked() string {
 	case x.e.Health() != nil:
 		return "the store failed: " + x.e.Health().Error()
 	case x.sealed:
-		return "its log cannot be read: " + x.parked.err.Error()
+		return "its log cannot be used: " + x.parked.err.Error()
 	case x.parked != nil && (errors.Is(x.parked.err, faas.ErrNotFound) || errors.Is(x.parked.err, faas.ErrUnimplemented)):
 		return "its code is not in this process: " + x.parked.err.Error()
 	case x.parked != nil:
@@ -145,6 +145,9 @@ func (e *Engine) Query(ctx context.Context, ref workflow.ExecutionRef, name stri
 		defer x.turn.Unlock()
 		if x.parked != nil {
 			return workflow.Payload{}, faas.Errorf(component, "query", ref.String(), faas.ErrUnavailable, "the execution is parked: %w", x.parked.err)
+		}
+		if x.over {
+			return workflow.Payload{}, x.closedError("query")
 		}
 		if !x.closed() {
 			return x.l.query(name, argument)

@@ -47,6 +47,7 @@ type turnState struct {
 	parked    *parked
 	reloading alarm
 	sealed    bool // the log cannot be read: nothing is appended
+	over      bool // the engine has ended: the Program's state is gone
 	sending   bool // a signal to another execution is under way
 	marks     marks
 	stuck     int   // how often the append of the pending batch has failed
@@ -115,6 +116,11 @@ func (x *run) deliver(f fact) *call {
 		x.refuse(&f)
 		return nil
 	}
+	if f.reply != nil && x.e.health.Load() != nil {
+		x.mu.Unlock()
+		f.reply <- x.e.Health()
+		return nil
+	}
 	if x.inbox == nil {
 		if box, ok := inboxes.Get().(*[]fact); ok {
 			x.box, x.inbox = box, *box
@@ -133,11 +139,7 @@ func (x *run) deliver(f fact) *call {
 // refuse answers a fact that comes too late.
 func (x *run) refuse(f *fact) {
 	if f.reply != nil {
-		err := error(x.closedError("deliver"))
-		if f.kind == factOutcome {
-			err = nil // the step ended with the execution, at the latest
-		}
-		f.reply <- err
+		f.reply <- x.closedError("deliver")
 	}
 }
 
@@ -179,6 +181,12 @@ func (x *run) drain() (mine *call) {
 func (x *run) takeTurn(facts []fact) (mine *call, stuck bool) {
 	x.turn.Lock()
 	defer x.turn.Unlock()
+	if x.over {
+		for i := range facts {
+			x.refuse(&facts[i])
+		}
+		return nil, false
+	}
 	x.borrow()
 	x.now = x.e.now()
 	if x.now.Before(x.l.time) {

@@ -72,7 +72,12 @@ func (x *run) appendFailed(err error) (stuck bool) {
 	}
 	clear(x.replies)
 	x.replies = x.replies[:0]
+	if errors.Is(err, faas.ErrConflict) || errors.Is(err, faas.ErrInvalidArgument) || errors.Is(err, faas.ErrNotFound) {
+		x.seal(err)
+		return false
+	}
 	x.stuck++
+	x.refuseAsked(err)
 	if !errors.Is(err, faas.ErrExhausted) {
 		x.e.poison(err)
 		return true
@@ -83,9 +88,41 @@ func (x *run) appendFailed(err error) (stuck bool) {
 	return true
 }
 
+// seal gives up an execution whose log is not what this process thinks it is: nothing is appended any more.
+func (x *run) seal(err error) {
+	x.e.log.Error("an execution's log was changed by somebody else", "execution", x.ref.String(), "error", err)
+	x.parked, x.sealed = &parked{err: err}, true
+	clear(x.events)
+	x.events = x.events[:0]
+	x.l.fx.reset()
+	for s := x.l.first; s != nil; s = s.next {
+		x.dropAttempt(s)
+	}
+}
+
+// refuseAsked answers those who wait for facts that cannot be recorded now.
+func (x *run) refuseAsked(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	kept := x.inbox[:0]
+	for _, f := range x.inbox {
+		if f.reply == nil {
+			kept = append(kept, f)
+		} else {
+			f.reply <- err
+		}
+	}
+	clear(x.inbox[len(kept):])
+	x.inbox = kept
+}
+
 // retry appends the pending batch once more and, when it is stored, goes on.
 func (x *run) retry() {
 	x.turn.Lock()
+	if x.over {
+		x.turn.Unlock()
+		return
+	}
 	mine, stuck := x.conclude()
 	if !stuck {
 		x.stuck = 0
