@@ -49,10 +49,11 @@ type machine struct {
 	vm     *goja.Runtime
 	freeze goja.Callable
 	ticks  int
-	// Of the evaluation at hand.
-	now    time.Time
-	random *rand.Rand
-	see    map[string]goja.Value
+	// Of the evaluation at hand. stopped is the bound that it reached.
+	stopped *limitError
+	now     time.Time
+	random  *rand.Rand
+	see     map[string]goja.Value
 }
 
 // seen are the names that expressions see.
@@ -153,7 +154,8 @@ func (p *pool) put(m *machine) {
 
 // begin prepares the next evaluation, whose chance follows from seed and salt.
 func (m *machine) begin(now time.Time, seed, salt uint64) {
-	m.ticks, m.now = 0, now
+	m.vm.ClearInterrupt() // of a timer that came too late
+	m.ticks, m.stopped, m.now = 0, nil, now
 	m.random = rand.New(rand.NewPCG(seed, salt))
 	clear(m.see)
 }
@@ -166,7 +168,8 @@ func (m *machine) set(name string, value any) {
 
 // stop ends the evaluation; JavaScript cannot catch it.
 func (m *machine) stop(format string, args ...any) {
-	m.vm.Interrupt(&limitError{fmt.Sprintf(format, args...)})
+	m.stopped = &limitError{fmt.Sprintf(format, args...)}
+	m.vm.Interrupt(m.stopped)
 	panic(m.vm.NewGoError(errors.New("stopped")))
 }
 
@@ -191,6 +194,9 @@ func (m *machine) run(code *goja.Program) (any, error) {
 			return out, nil
 		}
 	}
+	if m.stopped != nil {
+		return nil, m.stopped
+	}
 	var interrupted *goja.InterruptedError
 	if errors.As(err, &interrupted) {
 		if cause, ok := interrupted.Value().(error); ok {
@@ -199,7 +205,9 @@ func (m *machine) run(code *goja.Program) (any, error) {
 	}
 	var thrown *goja.Exception
 	if errors.As(err, &thrown) {
-		return nil, fmt.Errorf("%s", clip(thrown.Value().String()))
+		said := "it threw something that has no text"
+		_ = m.vm.Try(func() { said = thrown.Value().String() }) // which may run code of the expression's own
+		return nil, errors.New(clip(said))
 	}
 	return nil, err
 }

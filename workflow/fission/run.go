@@ -406,7 +406,7 @@ func request(n *node) (workflow.Payload, *workflow.StepOptions, error) {
 	if !has {
 		rest := map[string]any{}
 		for key, v := range n.inputs {
-			if !slices.Contains([]string{"headers", "query", "method", "content-type", "path"}, key) {
+			if key[:min(1, len(key))] != "_" && !slices.Contains([]string{"headers", "query", "method", "content-type", "path"}, key) {
 				rest[key] = v
 			}
 		}

@@ -123,7 +123,7 @@ func (p *player) command(c *workflow.Command) {
 func (p *player) remove(step string) {
 	for i := range p.open {
 		if p.open[i].Step == step {
-			p.open = append(p.open[:i:i], p.open[i+1:]...)
+			p.take(i)
 			return
 		}
 	}
@@ -183,7 +183,11 @@ func (p *player) deliver(i int) {
 
 func (p *player) take(i int) workflow.Command {
 	c := p.open[i]
-	p.open = append(p.open[:i:i], p.open[i+1:]...)
+	if i == 0 { // most often, and there may be thousands
+		p.open = p.open[1:]
+	} else {
+		p.open = append(p.open[:i], p.open[i+1:]...)
+	}
 	return c
 }
 
