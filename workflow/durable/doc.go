@@ -46,6 +46,13 @@
 // histories against new code, in a test. Code that does not fit a history is found at the first outcome that it does
 // not expect, and the execution is blocked, with an error that says what the history has and what the code did.
 //
+// # Redrive and fork
+//
+// A redrive of an execution that failed tries those steps again whose errors are in the error that the function returned (wrapped
+// or joined), and keeps the rest, also the failures that the function dealt with. What a Saga has undone stays
+// undone in the world, while the steps that it undid count as done: start such an execution anew. A fork
+// does everything from one step on again, under the same seed.
+//
 // # Costs
 //
 // An event costs one to two microseconds and about eight allocations, whether it is the tenth or the hundred-thousandth. A recovery
