@@ -39,15 +39,14 @@ type Driver struct {
 	closed chan struct{} // closed when Close is done
 	work   sync.WaitGroup
 
-	mu       sync.Mutex
-	root     string // holds the private directories; empty until it is needed
-	lock     *os.File
-	mark     string // value of labelOwner on every container of this driver
-	owned    bool   // Recover has named the owner
-	closeErr error
-	tasks    map[string]*instance // those that start included
-	byID     map[string]*instance // by the id of the container
-	bridged  bool                 // the private network was used
+	mu      sync.Mutex
+	root    string // holds the private directories; empty until it is needed
+	lock    *os.File
+	mark    string               // value of labelOwner on every container of this driver
+	owned   bool                 // Recover has named the owner
+	tasks   map[string]*instance // those that start included
+	byID    map[string]*instance // by the id of the container
+	bridged bool                 // the private network was used
 }
 
 var (

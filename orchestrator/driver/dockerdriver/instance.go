@@ -95,16 +95,12 @@ func (i *instance) start(caller context.Context) error {
 	return engineError(caller, "start", id, err)
 }
 
-// launch creates and starts the container, when it is this one's turn.
+// launch creates and starts the container.
 func (i *instance) launch(ctx context.Context) error {
 	d, t := i.d, &i.task
-	if t.Dir != "" && strings.ContainsRune(t.Dir, ',') || t.Dir != "" && !filepath.IsAbs(t.Dir) {
-		return faas.Errorf(component, "start", t.ID, faas.ErrInvalidArgument, "the directory %q cannot be mounted", t.Dir)
+	if t.Dir != "" && !filepath.IsAbs(t.Dir) {
+		return faas.Errorf(component, "start", t.ID, faas.ErrInvalidArgument, "the directory %q is not absolute", t.Dir)
 	}
-	if err := d.slots.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer d.slots.Release(1)
 	i.status.Started = time.Now().Round(0) // as a label keeps it
 	r := record{ID: t.ID, Contract: t.Contract, Labels: t.Labels, Started: i.status.Started, Limited: t.Limits.Memory > 0}
 	if t.Contract == faas.ContractSocket {
@@ -118,30 +114,38 @@ func (i *instance) launch(ctx context.Context) error {
 	if err := d.images.refresh(ctx, body.Image); err != nil {
 		return err
 	}
-	late, cancel := linger(ctx)
-	defer cancel()
-	for tries := 0; ; tries++ {
-		err := i.create(late, &body)
-		if err == nil {
-			break
+	create := func(late context.Context) error { return i.create(late, &body) }
+	err := d.turn(ctx, create)
+	if status(err) == http.StatusNotFound && strings.Contains(refusalText(err), "no such image") {
+		if err = d.images.obtain(ctx, body.Image); err == nil {
+			err = d.turn(ctx, create)
 		}
-		const most = 2 // an image and a network can be missing
-		switch {
-		case tries == most:
-		case status(err) == http.StatusNotFound && strings.Contains(refusalText(err), "no such image"):
-			if err = d.images.obtain(ctx, body.Image); err == nil {
-				continue
-			}
-		}
+	}
+	if err != nil {
 		return i.createError(err)
 	}
-	err := d.engine.call(late, http.MethodPost, "/containers/"+i.container+"/start", nil, nil, nil)
-	if d.networkMissing(err) {
-		if err = d.makeNetwork(late); err == nil {
-			err = d.engine.call(late, http.MethodPost, "/containers/"+i.container+"/start", nil, nil, nil)
+	return d.turn(ctx, func(late context.Context) error {
+		path := "/containers/" + i.container + "/start"
+		err := d.engine.call(late, http.MethodPost, path, nil, nil, nil)
+		if d.networkMissing(err) {
+			if err = d.makeNetwork(late); err == nil {
+				err = d.engine.call(late, http.MethodPost, path, nil, nil, nil)
+			}
 		}
+		return err
+	})
+}
+
+// turn has the engine do something heavy when it is this one's turn. The context of do ends some time
+// after ctx.
+func (d *Driver) turn(ctx context.Context, do func(late context.Context) error) error {
+	if err := d.slots.Acquire(ctx, 1); err != nil {
+		return err
 	}
-	return err
+	defer d.slots.Release(1)
+	late, cancel := linger(ctx)
+	defer cancel()
+	return do(late)
 }
 
 // create creates the container; its id makes the instance known to who observes the engine.
