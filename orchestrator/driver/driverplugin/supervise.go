@@ -301,6 +301,9 @@ func (p *Plugin) Recover(ctx context.Context, owner string, known []driver.Handl
 	p.mu.Lock()
 	recovered := p.recovered
 	p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return none, closedError("recover", owner)
+	}
 	if recovered {
 		return none, faas.Errorf(component, "recover", owner, faas.ErrConflict, "it comes once, and before the first Start")
 	}

@@ -46,6 +46,9 @@ type Harness struct {
 	// starts a task with the limit on d, lets it go over it and fails tb unless it was
 	// held. The keys are the JSON names of faas.Resources: "memory", "pids", ...
 	Limits map[string]func(tb testing.TB, d driver.Driver)
+	// Crash ends the process that d lives in, as kill -9 does, and returns another driver that can adopt
+	// its tasks; the kit closes that one and not d. Nil: the harness cannot, and the clauses that need it are skipped.
+	Crash func(tb testing.TB, d driver.Driver) driver.Driver
 }
 
 // Behaviour is what an instance does.
@@ -109,6 +112,7 @@ func groups() []group {
 		{"image", imageClauses()},
 		{"pause", pauseClauses()},
 		{"stats", statsClauses()},
+		{"recover", recoverClauses()},
 		{"many", manyClauses()},
 		{"lifecycle", lifecycleClauses()},
 	}

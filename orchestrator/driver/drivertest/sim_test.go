@@ -21,15 +21,18 @@ type sim struct {
 	world *world
 	feed  driver.Feed
 
-	mu       sync.Mutex
-	tasks    map[string]*simTask
-	closed   bool
-	closing  chan struct{} // closed when closed is set
-	ends     sync.WaitGroup
-	cached   []driver.Status
-	watches  int
-	left     bool
-	finished chan struct{}
+	mu        sync.Mutex
+	tasks     map[string]*simTask
+	closed    bool
+	closing   chan struct{} // closed when closed is set
+	ends      sync.WaitGroup
+	cached    []driver.Status
+	watches   int
+	left      bool
+	orphans   map[string]*simTask // of a predecessor
+	recovered bool
+	handles   int
+	finished  chan struct{}
 }
 
 // world is what the sims of one test leave outside of themselves.
@@ -77,7 +80,7 @@ func fail(class error, why string) error { return faas.Errorf("sim", "run", "", 
 
 func (s *sim) info() driver.Info {
 	i := driver.Info{Name: "sim", Contracts: []faas.Contract{"sim"}, Isolation: faas.IsolationProcess,
-		Limits: driver.LimitSupport{Memory: true}, Logs: true, Images: true, Pause: true, Stats: true}
+		Limits: driver.LimitSupport{Memory: true}, Logs: true, Images: true, Pause: true, Stats: true, Recover: true}
 	switch s.flaw {
 	case "name-invalid":
 		i.Name = "Sim!"
@@ -89,6 +92,8 @@ func (s *sim) info() driver.Info {
 		i.Pause = false
 	case "stats-undeclared":
 		i.Stats = false
+	case "recover-undeclared":
+		i.Recover = false
 	case "images-undeclared":
 		i.Images = false
 	case "info-changes":

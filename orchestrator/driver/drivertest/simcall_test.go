@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -35,7 +37,7 @@ func simHarness(flaw string) Harness {
 		Open: func(testing.TB) driver.Driver {
 			s = newSim(flaw, w)
 			switch flaw {
-			case "logs-lost", "pause-lost", "stats-lost":
+			case "logs-lost", "pause-lost", "stats-lost", "recover-lost":
 				return struct{ driver.Driver }{s}
 			}
 			return s
@@ -56,6 +58,10 @@ func simHarness(flaw string) Harness {
 		Call: func(ctx context.Context, ep driver.Endpoint, req *faas.Request) (*faas.Response, error) {
 			return s.call(ctx, ep, req)
 		},
+		Crash: func(_ testing.TB, d driver.Driver) driver.Driver {
+			s = d.(*sim).crash()
+			return s
+		},
 		Leftovers: w.left,
 		Limits:    map[string]func(testing.TB, driver.Driver){"memory": memory},
 	}
@@ -65,7 +71,8 @@ func simHarness(flaw string) Harness {
 func (s *sim) find(ep driver.Endpoint) (*simTask, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.tasks {
+	all := slices.Collect(maps.Values(s.tasks))
+	for _, t := range slices.AppendSeq(all, maps.Values(s.orphans)) { // those serve without a driver
 		soon := s.flaw == "ready-too-soon" && time.Since(t.status.Ready) < 10*time.Millisecond
 		if t.status.Endpoint == ep && t.status.State == driver.StateRunning && !t.starting && !soon {
 			t.calls++

@@ -137,7 +137,7 @@ func (d *Driver) Recover(ctx context.Context, owner string, known []driver.Handl
 	}
 	taken := map[string]bool{} // private directories
 	for _, h := range known {
-		s, err := d.adopt(ctx, h, estates)
+		s, err := d.adopt(ctx, h, estates, taken)
 		if err != nil {
 			found.Lost = append(found.Lost, driver.Loss{ID: h.ID, Err: err})
 			continue
@@ -245,7 +245,8 @@ func (e *estate) clear(taken map[string]bool) (strays []string) {
 		if taken[dir] {
 			continue
 		}
-		if e.kill(dir) {
+		files, _ := os.ReadDir(dir)
+		if e.kill(dir) || len(files) > 0 { // else it is the spare directory
 			strays = append(strays, dir)
 		}
 		removeAll(dir)
@@ -294,7 +295,7 @@ func (e *estate) leave() {
 }
 
 // adopt makes the task of a handle one of this driver's, and returns its private directory.
-func (d *Driver) adopt(ctx context.Context, h driver.Handle, estates map[string]*estate) (string, error) {
+func (d *Driver) adopt(ctx context.Context, h driver.Handle, estates map[string]*estate, taken map[string]bool) (string, error) {
 	if err := h.Validate(d.info.Name); err != nil {
 		return "", err
 	}
@@ -307,6 +308,8 @@ func (d *Driver) adopt(ctx context.Context, h driver.Handle, estates map[string]
 	}
 	e := estates[filepath.Dir(s.Dir)]
 	switch {
+	case taken[s.Dir]:
+		return lost(faas.ErrCorrupt, "another handle has the same state")
 	case e == nil && dirExists(s.Dir):
 		return lost(faas.ErrConflict, "its directory is another owner's, or that of a driver that lives")
 	case e == nil, s.Boot != bootID():

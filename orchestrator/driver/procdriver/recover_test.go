@@ -109,6 +109,7 @@ func adoption(t *testing.T, args []string) {
 	mustPID, err := strconv.Atoi(mustGet(t, lostID.Endpoint, "/pid"))
 	require.NoError(t, err)
 	require.NoError(t, p.Detach())
+	waitForOrphans(t, dir)
 	assert.Equal(t, pids[0], mustGet(t, before[0].Endpoint, "/pid"), "it serves without a driver")
 	mustGet(t, before[0].Endpoint, "/log?stream=stdout&text=between")
 	require.NoError(t, syscall.Kill(mustPID, syscall.SIGKILL))
@@ -178,6 +179,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	others := begin(t, dead, task(t, "i2", faas.ContractInherit))
 	h2 := handle(t, dead, "i2")
 	require.NoError(t, dead.Detach())
+	waitForOrphans(t, dir)
 
 	d, err := procdriver.New(&procdriver.Options{Dir: dir})
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ func Piped(h drivertest.Harness) drivertest.Harness {
 }
 
 // Binary returns a harness whose drivers are those of the plugin at path, each a process of
-// its own. Of h it takes everything but Open. o is for driverplugin.Open; nil is allowed.
+// its own. Of h it takes everything but Open and Crash. o is for driverplugin.Open; nil is allowed.
 func Binary(h drivertest.Harness, path string, o *driverplugin.Options) drivertest.Harness {
 	h.Open = func(tb testing.TB) driver.Driver {
 		d, err := driverplugin.Open(tb.Context(), path, o)
@@ -41,6 +41,12 @@ func Binary(h drivertest.Harness, path string, o *driverplugin.Options) driverte
 			tb.Fatalf("driverplugintest: %v", err)
 		}
 		return d
+	}
+	h.Crash = func(tb testing.TB, d driver.Driver) driver.Driver {
+		if err := d.(*driverplugin.Plugin).Detach(); err != nil { // by SIGKILL
+			tb.Fatalf("driverplugintest: %v", err)
+		}
+		return h.Open(tb)
 	}
 	return h
 }
