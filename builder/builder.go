@@ -10,7 +10,7 @@
 // in the registry (F1). A source that was built before is recognised and changes nothing.
 //
 // Implementations of Builder are sub-packages: gobuilder and pybuilder; buildertest is the
-// conformance kit.
+// conformance kit. What they built becomes an OCI image with imagebuilder, where containers run it.
 //
 // # Snippet
 //

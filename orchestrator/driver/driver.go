@@ -1,8 +1,8 @@
 // Package driver is the contract of a driver: what a node agent (R4 of the
 // SPEC-RG reference architecture) starts function instances with. It is the
 // contract third parties write. Implementations are sub-packages: memdriver
-// (Go handlers in the platform's process) and procdriver (operating-system
-// processes); drivertest is the conformance kit.
+// (Go handlers in the platform's process), procdriver (operating-system
+// processes) and dockerdriver (containers); drivertest is the conformance kit.
 //
 // A driver starts things and names endpoints. It is never on the data path: the
 // router talks to the endpoint.

@@ -38,6 +38,9 @@
 // Both are ready when they accept a connection. http-inherit is refused: Docker hands no descriptor to a
 // container; and so is stdio.
 //
+// An engine that maps users (userns-remap, rootless) cannot share a socket with this process: there
+// contract http alone works.
+//
 // # Network
 //
 // With http-socket a container has a loopback and nothing else. With http it is on a bridge without a way

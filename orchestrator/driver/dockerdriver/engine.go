@@ -195,7 +195,7 @@ func engineError(ctx context.Context, op, key string, err error) error {
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		e.Class = faas.ErrDenied
 	case s == http.StatusServiceUnavailable, strings.Contains(text, "shutting down"), strings.Contains(text, "context canceled"),
-		strings.Contains(text, "containerd"), strings.Contains(text, "transport is closing"):
+		strings.Contains(text, "containerd.sock"), strings.Contains(text, "transport is closing"):
 		e.Class, e.RetryAfter = faas.ErrUnavailable, time.Second
 	case s != 0:
 	case errors.Is(err, syscall.EACCES):
