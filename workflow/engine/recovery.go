@@ -113,7 +113,7 @@ func (e *Engine) loadAll(ctx context.Context) (runs []*run, err error) {
 func (e *Engine) recoverRun(store workflow.Store, r *workflow.Recovered, err error) *run {
 	ref := r.Record.Ref.WithDefaults()
 	x := e.newRun(ref, store, nil)
-	x.record, x.durable = r.Record, r.Last
+	x.record, x.durable, x.unopened = r.Record, r.Last, true
 	x.record.Ref = ref
 	if err == nil && r.First.Start == nil {
 		err = faas.Errorf(component, "recover", ref.String(), faas.ErrCorrupt, "the log does not begin with a start")
@@ -156,6 +156,7 @@ func (x *run) reopen() {
 		l.fx.reset() // of a fold that went wrong
 		return
 	}
+	x.unopened = false
 	for i := range l.outbox {
 		l.outbox[i].again = true
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/failpoint"
@@ -10,7 +9,7 @@ import (
 )
 
 // redrive reopens an execution that has closed without success. What is undone: its last event, every
-// failure (those that led to the end, where a workflow.Blamer knows them) and every request to cancel, in the present log; and
+// failure (those that led to the end, where a workflow.Redriver knows them) and every request to cancel, in the present log; and
 // the outcomes of steps that, without those, the definition would not have opened by then. Everything that succeeded
 // and is still asked for stays.
 func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason string) error {
@@ -40,11 +39,15 @@ func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason 
 		return err
 	}
 	x := e.newRun(ref, store, program)
+	again, err := redriven(ref, program, log, x.source)
+	if err != nil {
+		return err
+	}
 	x.record, x.durable, x.busy = record, log[len(log)-1].Seq, true
 	if other := e.runs.add(x); other != nil {
 		return conflict("the execution is open")
 	}
-	undone, err := x.l.refold(log, x.source, blamed(x.ref, program, log, x.source))
+	undone, err := x.l.refold(log, x.source, again)
 	if err == nil && x.l.end != nil && x.l.end.Kind != workflow.CommandSucceed {
 		err = conflict("it would end the same way: no failure of a step led to it")
 	}
@@ -68,22 +71,20 @@ func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason 
 	return nil
 }
 
-// blamed returns a function that tells whether a failed step is to be tried again.
-func blamed(ref workflow.ExecutionRef, program workflow.Program, log []workflow.Event, source workflow.PayloadSource) func(step string) bool {
-	if b, ok := program.(workflow.Blamer); ok {
+// redriven returns whether a failed step is to be tried again.
+func redriven(ref workflow.ExecutionRef, program workflow.Program, log []workflow.Event, source workflow.PayloadSource) (again func(step string) bool, err error) {
+	if r, ok := program.(workflow.Redriver); ok {
 		l := newLedger(ref, program)
 		defer l.release()
 		if err := l.foldLog(log, source); err == nil && l.state != nil {
-			if steps, known := b.Blame(l.state); known {
-				return func(step string) bool { return slices.Contains(steps, step) }
-			}
+			return r.Redrive(l.state)
 		}
 	}
-	return func(string) bool { return true }
+	return func(string) bool { return true }, nil
 }
 
 // refold folds a closed log without what a redrive undoes, and returns that.
-func (l *ledger) refold(log []workflow.Event, source workflow.PayloadSource, blamed func(step string) bool) (undone []uint64, err error) {
+func (l *ledger) refold(log []workflow.Event, source workflow.PayloadSource, again func(step string) bool) (undone []uint64, err error) {
 	l.undo(log)
 	if l.undone == nil {
 		l.undone = make(map[uint64]struct{})
@@ -114,7 +115,7 @@ func (l *ledger) refold(log []workflow.Event, source workflow.PayloadSource, bla
 					undo(e)
 				}
 			case workflow.StepFailed:
-				if blamed(e.Step) || !l.expects(e) {
+				if again(e.Step) || !l.expects(e) {
 					undo(e)
 				}
 			case workflow.StepRetrying, workflow.CancelRequested:
@@ -194,7 +195,13 @@ func (x *run) reload() error {
 		return err
 	}
 	old := x.l
-	l.heard, l.fx.opened, l.fx.closed = old.heard, nil, nil
+	for sender, ordinal := range old.heard { // of a log whose beginning was dropped, the new ledger knows less
+		if l.heard == nil {
+			l.heard = make(map[string]uint64)
+		}
+		l.heard[sender] = max(l.heard[sender], ordinal)
+	}
+	l.fx.reset()
 	for s := old.first; s != nil; s = s.next {
 		if now := l.open[s.cmd.Step]; now != nil && now.attempt == s.attempt {
 			now.live = s.live
@@ -207,6 +214,10 @@ func (x *run) reload() error {
 		}
 	}
 	x.program, x.l, x.parked = program, l, nil
+	if x.unopened {
+		x.reopen()
+		return nil
+	}
 	l.rematch()
 	for s := l.first; s != nil; s = s.next {
 		if v := &s.live; v.call == nil && v.due == nil && v.task == nil && v.child == nil && !v.held {

@@ -48,6 +48,7 @@ type turnState struct {
 	reloading alarm
 	sealed    bool // the log cannot be read: nothing is appended
 	over      bool // the engine has ended: the Program's state is gone
+	unopened  bool // recovered, and not gone on with yet
 	sending   bool // a signal to another execution is under way
 	marks     marks
 	stuck     int   // how often the append of the pending batch has failed
