@@ -27,7 +27,12 @@ func TestConformance(t *testing.T) {
 	needEngine(t)
 	t.Run(string(faas.ContractSocket), func(t *testing.T) {
 		t.Parallel()
-		drivertest.Run(t, harness(t, faas.ContractSocket, ""))
+		h := harness(t, faas.ContractSocket, "")
+		h.Crash = func(tb testing.TB, d driver.Driver) driver.Driver {
+			dockerdriver.Die(d.(*dockerdriver.Driver))
+			return h.Open(tb)
+		}
+		drivertest.Run(t, h)
 	})
 	t.Run(string(faas.ContractHTTP), func(t *testing.T) {
 		t.Parallel()
