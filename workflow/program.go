@@ -41,12 +41,12 @@ type Predater interface {
 	Predates(s State, e *Event) bool
 }
 
-// Blamer is a Program that knows which failed steps led to an execution's end. A redrive tries those again and leaves
-// alone the failures that the definition dealt with. known is false if the Program cannot tell: then, as
-// with any other Program, every step that failed is tried again. An execution that did not
-// end by its own command has none to blame. Blame must not change the state.
-type Blamer interface {
-	Blame(s State) (steps []string, known bool)
+// Redriver is a Program that knows which failed steps led to an execution's end. Redrive returns whether a redrive tries
+// a failed step again; it leaves alone the other failures, which the definition dealt with. Without a
+// Redriver every step that failed is tried again. Redrive must not change the state. Errors: ErrConflict when the
+// execution cannot be taken up again, with the reason.
+type Redriver interface {
+	Redrive(s State) (again func(step string) bool, err error)
 }
 
 // Grapher is a Program that can be drawn and planned ahead.

@@ -49,9 +49,8 @@
 // # Redrive and fork
 //
 // A redrive of an execution that failed tries those steps again whose errors are in the error that the function returned (wrapped
-// or joined), and keeps the rest, also the failures that the function dealt with. What a Saga has undone stays
-// undone in the world, while the steps that it undid count as done: start such an execution anew. A fork
-// does everything from one step on again, under the same seed.
+// or joined), and keeps the rest, also the failures that the function dealt with. It is refused after a Saga has
+// compensated. A fork does everything from one step on again, under the same seed.
 //
 // # Costs
 //

@@ -383,6 +383,38 @@ func TestRedriveLeavesHandledFailuresAlone(t *testing.T) {
 	})
 }
 
+func TestRedriveIsRefusedAfterCompensation(t *testing.T) {
+	code := durable.Workflow("saga", "1", func(ctx durable.Context, in string) (out string, err error) {
+		var saga durable.Saga
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, saga.Compensate(ctx))
+			}
+		}()
+		if err := durable.Call[any](ctx, fn("a"), in, nil).Err(); err != nil {
+			return "", err
+		}
+		saga.Add(func(ctx durable.Context) error { return durable.Call[any](ctx, fn("undo-a"), in, nil).Err() })
+		return durable.Call[string](ctx, fn("b"), in, nil).Get()
+	})
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(nil, code)
+		w.function("b", func(string) (string, error) { time.Sleep(time.Hour); return "", fmt.Errorf("Down") })
+		for _, status := range []workflow.Status{workflow.StatusFailed, workflow.StatusCanceled} {
+			ref := w.begin("saga", "x")
+			synctest.Wait()
+			if status == workflow.StatusCanceled {
+				w.control(ref, workflow.ActionCancel)
+			}
+			require.Equal(t, status, w.wait(ref).Status)
+			err := w.Control(t.Context(), ref, workflow.Control{Action: workflow.ActionRedrive})
+			require.ErrorIs(t, err, faas.ErrConflict)
+			require.ErrorContains(t, err, "a saga of workflow saga@1 has undone what it did; start it anew")
+		}
+		require.Equal(t, 2, w.called("undo-a"))
+	})
+}
+
 func TestForkFromAStep(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		for _, name := range []string{"a", "b", "c"} {

@@ -51,9 +51,10 @@ type execution struct {
 	aborted  error
 	released bool
 	querying bool // a query handler runs
-	// failed: the workflow's function returned an error; blame are the steps whose failures are in it.
-	failed bool
-	blame  []string
+	// failed: the workflow's function returned an error; blame are the steps whose failures are in it. compensated: a
+	// Saga has undone something.
+	failed, compensated bool
+	blame               []string
 	// lost: coroutines did not come back; x is theirs now. back: they did after all.
 	lost, back atomic.Bool
 }

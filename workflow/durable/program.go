@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ var (
 	_ workflow.Releaser = (*program)(nil)
 	_ workflow.Querier  = (*program)(nil)
 	_ workflow.Predater = (*program)(nil)
-	_ workflow.Blamer   = (*program)(nil)
+	_ workflow.Redriver = (*program)(nil)
 )
 
 // Step implements workflow.Program.
@@ -76,12 +77,15 @@ func (p *program) Release(s workflow.State) {
 	}
 }
 
-// Blame implements workflow.Blamer: the steps whose errors are in the one that the workflow's function returned. An error that has none may
-// still come of one, so then nothing is known.
-func (p *program) Blame(s workflow.State) (steps []string, known bool) {
+// Redrive implements workflow.Redriver: again are the steps whose errors are in the one that the workflow's function returned. An
+// error that has none may still come of one, so then all are. ErrConflict after a Saga has compensated.
+func (p *program) Redrive(s workflow.State) (again func(step string) bool, err error) {
 	x, _ := s.(*execution)
-	if x == nil || !x.failed {
-		return nil, x != nil
+	if x.compensated {
+		err := x.fault(faas.ErrConflict, "a saga of workflow %s has undone what it did", p.code.id())
+		err.Op, err.Next = "redrive", "start it anew"
+		return nil, err
 	}
-	return x.blame, len(x.blame) > 0
+	all := x.failed && len(x.blame) == 0
+	return func(step string) bool { return all || slices.Contains(x.blame, step) }, nil
 }

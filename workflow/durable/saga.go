@@ -25,9 +25,11 @@ func (s *Saga) Add(undo func(Context) error) { s.undo = append(s.undo, undo) }
 
 // Compensate runs the compensations, the last one added first, and empties the saga. They get a Context that a
 // cancellation of ctx does not reach. One that fails does not keep the others from
-// running; their errors are joined.
+// running; their errors are joined. An execution that compensated cannot be redriven: what it
+// had done is not there any more.
 func (s *Saga) Compensate(ctx Context) error {
 	ctx = ctx.Disconnected()
+	ctx.x.compensated = ctx.x.compensated || len(s.undo) > 0
 	var errs []error
 	for n := len(s.undo); n > 0; n = len(s.undo) {
 		undo := s.undo[n-1]
