@@ -10,6 +10,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/dag"
 	"github.com/joinery/faas/workflow/durable"
 	"github.com/joinery/faas/workflow/engine"
 	"github.com/joinery/faas/workflow/fifo"
@@ -29,11 +30,11 @@ const kept = 10_000
 
 // OpenOurs starts an engine, and a durable store below the directory unless that is empty.
 func OpenOurs(dir string) (_ *Ours, err error) {
-	goCode, err := durable.New(nil, codeSequence, codeParallel)
+	goCode, err := durable.New(nil, codeSequence, codeParallel, codeWaiting, codeMap)
 	if err != nil {
 		return nil, err
 	}
-	languages, err := workflow.NewLanguages(language{}, goCode)
+	languages, err := workflow.NewLanguages(language{}, goCode, dag.Language())
 	if err != nil {
 		return nil, err
 	}
