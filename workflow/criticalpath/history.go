@@ -76,13 +76,14 @@ func (h *history) runs(key nodeKey, function faas.Ref) *sketch {
 	return &h.all
 }
 
-// cold returns the 95th percentile of a function's cold starts and how many there were; 0 if none.
+// cold returns the 95th percentile of a function's cold starts, rounded up, and how many there were; 0 if none.
 func (h *history) cold(function faas.Ref) (p95 time.Duration, count int) {
 	f := h.functions.get(function)
 	if f == nil || f.cold.total == 0 {
 		return 0, 0
 	}
-	return f.cold.quantile(0.95), f.cold.total
+	_, p95 = f.cold.bounds(0.95)
+	return p95, f.cold.total
 }
 
 // chose counts that a Choice edge was taken.

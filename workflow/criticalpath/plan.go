@@ -25,7 +25,7 @@ type planNode struct {
 	choices  int   // how many of next are Choice edges
 
 	run     time.Duration // the median
-	soonest time.Duration // the 10th percentile: what follows may be needed then
+	soonest time.Duration // the 10th percentile, rounded down: what follows may be needed then
 	rank    time.Duration
 	state   uint8     // of the depth-first walk
 	p       []float64 // of the Choice edges
@@ -107,7 +107,7 @@ func (p *plan) linkGroups(g *workflow.Graph, link func(from, to int)) {
 
 // refresh computes the plan anew if it is due.
 func (p *plan) refresh(h *history) {
-	if p.computed && p.records < max(len(p.nodes), 8) {
+	if p.computed && p.records < len(p.nodes) {
 		return
 	}
 	p.computed, p.records = true, 0
@@ -116,7 +116,8 @@ func (p *plan) refresh(h *history) {
 		n.run, n.soonest, n.state, n.p = 0, 0, 0, nil
 		if n.function.Name != "" || h.nodes.get(nodeKey{p.workflow, n.name}) != nil {
 			runs := h.runs(nodeKey{p.workflow, n.name}, n.function)
-			n.run, n.soonest = runs.p50(), runs.quantile(0.1)
+			n.run = runs.p50()
+			n.soonest, _ = runs.bounds(0.1)
 		}
 		if n.choices > 0 {
 			to := make([]string, n.choices)

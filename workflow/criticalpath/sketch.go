@@ -46,18 +46,25 @@ func (s *sketch) add(d time.Duration) {
 	}
 }
 
-// quantile returns the value that a part q of the values does not exceed; unknown if there are none.
+// quantile returns the value that a part q of the values does not exceed, at most 5 % off; unknown if there are none.
 func (s *sketch) quantile(q float64) time.Duration {
+	low, high := s.bounds(q)
+	return time.Duration(2 * float64(low) * float64(high) / float64(low+high))
+}
+
+// bounds are those of the bucket that the quantile lies in: the value is not more than a tenth above low.
+func (s *sketch) bounds(q float64) (low, high time.Duration) {
 	if s.total == 0 {
-		return unknown
+		return unknown, unknown
 	}
 	rank, seen := max(int(math.Ceil(q*float64(s.total))), 1), 0
 	for i, n := range s.counts {
 		if seen += int(n); seen >= rank {
-			return time.Duration(2 * math.Pow(growth, float64(i)) / (growth + 1) * float64(time.Microsecond))
+			high := math.Pow(growth, float64(i)) * float64(time.Microsecond)
+			return time.Duration(high / growth), time.Duration(high)
 		}
 	}
-	return 0
+	return unknown, unknown
 }
 
 // p50 is the median, computed again when there are a sixteenth more values.
