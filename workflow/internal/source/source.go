@@ -398,12 +398,12 @@ func (p *jsonParser) node(depth int) (*yaml.Node, error) {
 	if depth > MaxDepth+1 {
 		return nil, fmt.Errorf("is nested deeper than %d levels", MaxDepth)
 	}
+	n := &yaml.Node{Kind: yaml.ScalarNode}
+	n.Line, n.Column = p.place()
 	token, err := p.decoder.Token()
 	if err != nil {
 		return nil, err
 	}
-	n := &yaml.Node{Kind: yaml.ScalarNode}
-	n.Line, n.Column = p.place()
 	switch t := token.(type) {
 	case json.Delim:
 		n.Kind = yaml.SequenceNode
@@ -434,14 +434,17 @@ func (p *jsonParser) node(depth int) (*yaml.Node, error) {
 	return n, nil
 }
 
-// place is the line and column where the last token ended.
+// place is the line and column where the next token begins.
 func (p *jsonParser) place() (line, column int) {
 	offset := int(p.decoder.InputOffset())
+	for offset < len(p.text) && strings.IndexByte(" \t\r\n,:", p.text[offset]) >= 0 {
+		offset++
+	}
 	for {
 		i := bytes.IndexByte(p.text[p.seen:offset], '\n')
 		if i < 0 {
 			p.seen = offset
-			return p.line, offset - p.from
+			return p.line, offset - p.from + 1
 		}
 		p.seen += i + 1
 		p.from = p.seen
