@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -63,13 +62,7 @@ func TestConformanceBinary(t *testing.T) {
 }
 
 // plugin builds the plugin.
-func plugin(tb testing.TB) string {
-	tb.Helper()
-	path := filepath.Join(tb.TempDir(), "faas-driver-docker")
-	out, err := exec.Command("go", "build", "-o", path, "./cmd/faas-driver-docker").CombinedOutput()
-	require.NoError(tb, err, string(out))
-	return path
-}
+func plugin(tb testing.TB) string { return driverplugintest.Build(tb, "./cmd/faas-driver-docker") }
 
 func harness(t *testing.T, c faas.Contract, network string) drivertest.Harness {
 	h, _ := harnessIn(t, c, network)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/internal/feed"
 )
 
 // Driver starts instances as containers. It implements driver.Driver, driver.LogSource,
@@ -29,7 +28,7 @@ type Driver struct {
 	engine *engine
 	images images
 	info   driver.Info
-	feed   feed.Feed
+	feed   driver.Feed
 	slots  *semaphore.Weighted // containers that the engine creates or starts
 
 	networking chan struct{} // holds one token: who makes the network
