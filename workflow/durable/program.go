@@ -81,6 +81,9 @@ func (p *program) Release(s workflow.State) {
 // error that has none may still come of one, so then all are. ErrConflict after a Saga has compensated.
 func (p *program) Redrive(s workflow.State) (again func(step string) bool, err error) {
 	x, _ := s.(*execution)
+	if x == nil {
+		return func(string) bool { return false }, nil
+	}
 	if x.compensated {
 		err := x.fault(faas.ErrConflict, "a saga of workflow %s has undone what it did", p.code.id())
 		err.Op, err.Next = "redrive", "start it anew"
