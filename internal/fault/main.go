@@ -19,7 +19,7 @@ import (
 type Figure = figure.Figure
 
 func main() {
-	if role(os.Args[1:]) || engineRole(os.Args[1:]) {
+	if role(os.Args[1:]) || engineRole(os.Args[1:]) || storeRole(os.Args[1:]) {
 		return
 	}
 	figure.Run([]figure.Measurement{
@@ -49,5 +49,9 @@ func main() {
 		{Name: "engine-kill", What: "kill -9 of a workflow engine with 200 executions in flight; a number after the name: so many rounds", Run: engineKill},
 		{Name: "engine-failpoints", What: "a workflow engine that is killed at every failpoint; a number after the name: so many rounds", Run: engineFailpoints},
 		{Name: "hostile-archives", What: "hostile source archives", Run: hostileArchives},
+		{Name: "log-torn", What: "the log of a killed workflow store, cut off at every byte of its last records", Run: logTorn},
+		{Name: "log-flip", What: "single bits changed over 64 KiB of a workflow store's log and table", Run: logFlip},
+		{Name: "disk-full", What: "a workflow store on a file system of 16 MB that is filled and freed", Run: diskFull},
+		{Name: "second-opener", What: "a second process that opens a workflow store", Run: secondOpener},
 	})
 }
