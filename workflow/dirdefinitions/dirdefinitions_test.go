@@ -9,15 +9,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/definitionstest"
 	"github.com/joinery/faas/workflow/dirdefinitions"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // text is a language for which every definition is valid.
 type text struct{}

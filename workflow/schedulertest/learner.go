@@ -108,7 +108,7 @@ var learnerClauses = []clause{
 		grow := func(from, to int) uint64 {
 			for i := from; i < to; i++ {
 				l.Observe(workflow.StepRecord{Workflow: workflowOf(i), Node: fmt.Sprint("n-", i), Function: functionOf(i), Run: time.Second, Cold: time.Second})
-				if i%10 == 0 {
+				if i%50 == 0 {
 					l.Describe(workflowOf(i), &workflow.Graph{Nodes: nodes("a", "b")})
 					s := w.at(workflowOf(i), fmt.Sprint(i), "a")
 					w.ready(s)
