@@ -22,7 +22,7 @@ type execution struct {
 	seq      uint64 // of the event that is folded
 	first    uint64 // of the log's first event
 	commands []workflow.Command
-	root     *scope
+	root     scope
 	random   *rand.Rand // nil until it is asked for
 	queries  map[string]query
 
@@ -68,9 +68,9 @@ func newExecution(p *program, e *workflow.Event) *execution {
 		program: p, start: e.Start, input: e.Payload, now: e.Time, seq: e.Seq, first: e.Seq,
 		open: map[string]*future{}, counts: map[string]int{}, idle: make(chan struct{}, 1),
 	}
-	x.root = &scope{x: x}
+	x.root.x = x
 	x.add(&x.main, func() {
-		out, err := p.code.run(Context{x, x.root}, x.input)
+		out, err := p.code.run(Context{x, &x.root}, x.input)
 		x.finish(out, err)
 	})
 	return x

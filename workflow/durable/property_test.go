@@ -118,7 +118,7 @@ func TestFoldingAnewGivesTheSameCommands(t *testing.T) {
 		err := w.run(ctx, in)
 		return w.trace, err
 	})
-	rounds := 200
+	rounds := 120
 	if testing.Short() {
 		rounds = 50
 	}
