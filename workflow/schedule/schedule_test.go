@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -371,4 +372,30 @@ func FuzzCompile(f *testing.F) {
 		_, err = p.Restore(data, nil)
 		require.NoError(t, err)
 	})
+}
+
+func TestClockJumpsDoubleNothing(t *testing.T) {
+	for jump, want := range map[time.Duration]schedule.Counters{
+		-24 * time.Hour: {Started: 5, Succeeded: 5},                 // the day that comes again is waited for
+		24 * time.Hour:  {Started: 11, Succeeded: 11, Missed: 1435}, // all but the last five minutes is too late
+	} {
+		t.Run(jump.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := begin(t, "0s", minutely+"catchup: 5m\noverlap: allow")
+				defer w.close()
+				require.NoError(t, w.Close())
+				var off atomic.Int64
+				w.config.Clock = func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
+				w.open()
+				sleep(5*time.Minute + 30*time.Second)
+				off.Store(int64(jump))
+				sleep(time.Minute)
+				assert.Equal(t, want, w.counters())
+				if jump < 0 {
+					sleep(24 * time.Hour)
+					assert.Equal(t, schedule.Counters{Started: 6, Succeeded: 6}, w.counters())
+				}
+			})
+		})
+	}
 }
