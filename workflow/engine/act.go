@@ -242,7 +242,7 @@ func (x *run) abandon() {
 	x.turn.Lock()
 	defer x.turn.Unlock()
 	x.over = true
-	x.refuseAsked(x.closedError("deliver"))
+	x.refuseAsked(func() error { return x.closedError("deliver") })
 	for s := x.l.first; s != nil; s = s.next {
 		if s.live.call != nil {
 			s.live.call.cancel()

@@ -67,7 +67,7 @@ func parallel(runs []*run, f func(*run)) {
 
 // loadAll folds every open execution, on all processors. All of them are in the table before the first goes
 // on, since a child's end must find its parent.
-func (e *Engine) loadAll(ctx context.Context) (runs []*run, err error) {
+func (e *Engine) loadAll(ctx context.Context) ([]*run, error) {
 	type stored struct {
 		store workflow.Store
 		r     *workflow.Recovered
@@ -76,6 +76,7 @@ func (e *Engine) loadAll(ctx context.Context) (runs []*run, err error) {
 	feed := make(chan stored, recoverers)
 	var folding sync.WaitGroup
 	var mu sync.Mutex
+	var runs []*run
 	for range runtime.GOMAXPROCS(0) {
 		folding.Go(func() {
 			for s := range feed {
@@ -90,23 +91,25 @@ func (e *Engine) loadAll(ctx context.Context) (runs []*run, err error) {
 			}
 		})
 	}
-	defer folding.Wait()
-	defer close(feed)
-	for _, store := range e.stores {
-		for r, err := range store.Recover(ctx) {
-			if r == nil {
-				return nil, err
+	read := func() error {
+		for _, store := range e.stores {
+			for r, err := range store.Recover(ctx) {
+				if r == nil || err != nil && !errors.Is(err, faas.ErrCorrupt) {
+					return err
+				}
+				if ctx.Err() != nil {
+					return faas.ContextError(ctx, component, "recover", "")
+				}
+				failpoint.Hit("engine/before-load")
+				feed <- stored{store, r, err}
 			}
-			if err != nil && !errors.Is(err, faas.ErrCorrupt) {
-				return nil, err
-			}
-			if ctx.Err() != nil {
-				return nil, faas.ContextError(ctx, component, "recover", "")
-			}
-			feed <- stored{store, r, err}
 		}
+		return nil
 	}
-	return runs, nil
+	err := read()
+	close(feed)
+	folding.Wait()
+	return runs, err
 }
 
 // recoverRun folds what the store has of an open execution.

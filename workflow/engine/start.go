@@ -122,8 +122,6 @@ type origin struct {
 	attributes map[string]string
 	timeout    time.Duration
 	parent     *workflow.Parent
-	fork       *workflow.ExecutionRef
-	copied     []workflow.Event // of a fork
 }
 
 // digest tells whether two starts ask for the same.
@@ -216,7 +214,7 @@ func (e *Engine) launch(ctx context.Context, ref workflow.ExecutionRef, o *origi
 	var random [24]byte
 	crand.Read(random[:])
 	start := &workflow.Start{Execution: ref, Definition: *d, Seed: binary.LittleEndian.Uint64(random[:]), Secret: random[8:],
-		Parent: o.parent, Attributes: o.attributes, ForkOf: o.fork}
+		Parent: o.parent, Attributes: o.attributes}
 	now := e.now()
 	timeout := o.timeout
 	if timeout == 0 {

@@ -77,7 +77,7 @@ func (x *run) appendFailed(err error) (stuck bool) {
 		return false
 	}
 	x.stuck++
-	x.refuseAsked(err)
+	x.refuseAsked(func() error { return err })
 	if !errors.Is(err, faas.ErrExhausted) {
 		x.e.poison(err)
 		return true
@@ -101,7 +101,7 @@ func (x *run) seal(err error) {
 }
 
 // refuseAsked answers those who wait for facts that cannot be recorded now.
-func (x *run) refuseAsked(err error) {
+func (x *run) refuseAsked(why func() error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	kept := x.inbox[:0]
@@ -109,7 +109,7 @@ func (x *run) refuseAsked(err error) {
 		if f.reply == nil {
 			kept = append(kept, f)
 		} else {
-			f.reply <- err
+			f.reply <- why()
 		}
 	}
 	clear(x.inbox[len(kept):])

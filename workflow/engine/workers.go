@@ -187,6 +187,7 @@ func (x *run) byToken(f *fact) error {
 			f.began = began
 		}
 	}
+	failpoint.Hit("engine/before-token")
 	f.call = nil
 	x.outcome(f)
 	return nil
