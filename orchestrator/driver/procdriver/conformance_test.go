@@ -54,29 +54,21 @@ func TestConformancePiped(t *testing.T) {
 	drivertest.Run(t, driverplugintest.Piped(harness(t, faas.ContractInherit, false)))
 }
 
-// TestConformanceBinary: this program, as a plugin.
+// TestConformanceBinary: a plugin, as it is shipped.
 func TestConformanceBinary(t *testing.T) {
 	t.Parallel()
-	for _, c := range []faas.Contract{faas.ContractInherit, faas.ContractStdio} {
-		t.Run(string(c), func(t *testing.T) {
-			t.Parallel()
-			drivertest.Run(t, binary(t, c))
-		})
-	}
+	drivertest.Run(t, binary(t, faas.ContractInherit))
 }
 
-// binary is the harness of this program as a plugin.
+// binary is the harness of the plugin.
 func binary(t *testing.T, c faas.Contract) drivertest.Harness {
 	dir := shortDir(t)
-	h := driverplugintest.Binary(harnessIn(dir, c, false), self(t), pluginOptions(dir))
+	h := driverplugintest.Binary(harnessIn(dir, c, false), driverplugintest.Build(t, "./cmd/faas-driver-proc"), pluginOptions(dir))
 	crash := h.Crash
 	h.Crash = func(tb testing.TB, d driver.Driver) driver.Driver {
 		next := crash(tb, d)
 		waitForOrphans(tb, dir)
 		return next
-	}
-	if c == faas.ContractStdio {
-		h.Crash = nil // its endpoint is the driver's, and is away with it: see TestAdoption
 	}
 	var groups []string // of all drivers, found as the test has no hand on them
 	h.Leftovers = func(tb testing.TB) []string {
@@ -120,7 +112,7 @@ func groupsOf(tb testing.TB, dir string) (groups []string) {
 }
 
 func pluginOptions(dir string, args ...string) *driverplugin.Options {
-	return &driverplugin.Options{Args: append([]string{"plugin", dir}, args...), Env: []string{"TMPDIR=" + os.TempDir(), "GORACE=atexit_sleep_ms=0"}}
+	return &driverplugin.Options{Args: append([]string{"-dir", dir}, args...), Env: []string{"TMPDIR=" + os.TempDir()}}
 }
 
 type wrapped struct{ driver.Driver }

@@ -5,7 +5,6 @@ package procdriver_test
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,7 +18,6 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/testfunction/testbin"
 	"github.com/joinery/faas/orchestrator/driver"
-	"github.com/joinery/faas/orchestrator/driver/driverplugin"
 	"github.com/joinery/faas/orchestrator/driver/procdriver"
 )
 
@@ -27,21 +25,10 @@ import (
 const limit = 30 * time.Second
 
 func TestMain(m *testing.M) {
-	if beFunction() || bePlugin() {
+	if beFunction() {
 		return
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// bePlugin runs this program as a driver plugin if it was started as one.
-func bePlugin() bool {
-	if len(os.Args) < 3 || os.Args[1] != "plugin" {
-		return false
-	}
-	driverplugin.Serve(func(_ context.Context, log *slog.Logger) (driver.Driver, error) {
-		return procdriver.New(&procdriver.Options{Dir: os.Args[2], NoCgroups: len(os.Args) > 3, Logger: log})
-	})
-	return true
 }
 
 // open returns a driver that is closed, and checked for what it leaves, at the end.

@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin"
+	"github.com/joinery/faas/orchestrator/driver/driverplugin/driverplugintest"
 	"github.com/joinery/faas/orchestrator/driver/procdriver"
 )
 
@@ -25,7 +26,7 @@ import (
 func former(t *testing.T, dir, owner string, args ...string) *driverplugin.Plugin {
 	o := pluginOptions(dir, args...)
 	o.KeepInstances = true
-	p, err := driverplugin.Open(ctx(t), self(t), o)
+	p, err := driverplugin.Open(ctx(t), driverplugintest.Build(t, "./cmd/faas-driver-proc"), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Close()) })
 	_, err = p.Recover(ctx(t), owner, nil)
@@ -83,7 +84,7 @@ func ended(t *testing.T, d driver.Driver, id string) *driver.Exit {
 }
 
 func TestAdoption(t *testing.T) {
-	for name, args := range map[string][]string{"cgroups": nil, "without-cgroups": {"no-cgroups"}} {
+	for name, args := range map[string][]string{"cgroups": nil, "without-cgroups": {"-no-cgroups"}} {
 		t.Run(name, func(t *testing.T) { adoption(t, args) })
 	}
 }
@@ -121,7 +122,7 @@ func adoption(t *testing.T, args []string) {
 	newer.ID, newer.Format = "newer", 99
 	d, found := successor(t, dir, "me", len(args) > 0, append(known, damaged, newer)...)
 	assert.Subset(t, found.Adopted, []string{"kept-0", "kept-1", "kept-2", "calls"})
-	assert.Len(t, found.Strays, 1)
+	assert.NotEmpty(t, found.Strays)
 	why := map[string]error{}
 	for _, l := range found.Lost {
 		why[l.ID] = l.Err
