@@ -10,13 +10,15 @@ import (
 	"github.com/joinery/faas/workflow/schedulertest"
 )
 
-func TestConformance(t *testing.T) {
-	schedulertest.Run(t, schedulertest.Harness{Priorities: true, Prewarms: true, New: func(tb testing.TB, l schedulertest.Limits) workflow.Scheduler {
-		s, err := criticalpath.New(criticalpath.Config{Limit: l.Steps, Pools: l.Pools})
-		require.NoError(tb, err)
-		return s
-	}})
-}
+var harness = schedulertest.Harness{Priorities: true, Prewarms: true, New: func(tb testing.TB, l schedulertest.Limits) workflow.Scheduler {
+	s, err := criticalpath.New(criticalpath.Config{Limit: l.Steps, Pools: l.Pools})
+	require.NoError(tb, err)
+	return s
+}}
+
+func TestConformance(t *testing.T) { schedulertest.Run(t, harness) }
+
+func BenchmarkScheduler(b *testing.B) { schedulertest.Bench(b, harness) }
 
 func TestConformanceWithRetryBudget(t *testing.T) {
 	schedulertest.Run(t, schedulertest.Harness{Priorities: true, New: func(tb testing.TB, l schedulertest.Limits) workflow.Scheduler {

@@ -7,9 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/simulation"
-	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/criticalpath"
 	"github.com/joinery/faas/workflow/fifo"
 )
@@ -50,18 +48,4 @@ func TestPrewarmingRemovesColdStarts(t *testing.T) {
 	assert.Less(t, float64(with.ColdStarts), 0.25*float64(none.ColdStarts))
 	assert.Less(t, with.Mean, none.Mean)
 	assert.Less(t, float64(with.Prewarmed), 1.1*float64(none.ColdStarts))
-}
-
-func BenchmarkStep(b *testing.B) {
-	s := newScheduler(b, criticalpath.Config{})
-	step := &workflow.ReadyStep{Execution: workflow.ExecutionRef{Namespace: "default", ID: "x", Run: 1},
-		Workflow: faas.Ref{Namespace: "default", Name: "w", Version: "1"}, Node: "n", Function: faas.Ref{Namespace: "default", Name: "f"}, Slots: 1}
-	var d workflow.Decision
-	now := began
-	for b.Loop() {
-		s.Ready(now, step)
-		d.Run = d.Run[:0]
-		s.Next(now, &d)
-		s.Done(now, step, workflow.StepRecord{Workflow: step.Workflow, Node: "n", Function: step.Function, Run: time.Second})
-	}
 }

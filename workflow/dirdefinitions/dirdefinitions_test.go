@@ -44,7 +44,7 @@ func register(tb testing.TB, r workflow.Registry, name, source string) workflow.
 	return d
 }
 
-func TestConformance(t *testing.T) {
+func harness() definitionstest.Harness {
 	dirs := map[workflow.Registry]string{}
 	at := func(tb testing.TB, dir string, languages *workflow.Languages) workflow.Registry {
 		r, err := dirdefinitions.Open(dir, languages, nil)
@@ -52,7 +52,7 @@ func TestConformance(t *testing.T) {
 		dirs[r] = dir
 		return r
 	}
-	definitionstest.Run(t, definitionstest.Harness{
+	return definitionstest.Harness{
 		Open: func(tb testing.TB, languages *workflow.Languages) workflow.Registry {
 			return at(tb, filepath.Join(tb.TempDir(), "a", "b"), languages)
 		},
@@ -60,8 +60,12 @@ func TestConformance(t *testing.T) {
 			require.NoError(tb, r.Close())
 			return at(tb, dirs[r], languages)
 		},
-	})
+	}
 }
+
+func TestConformance(t *testing.T) { definitionstest.Run(t, harness()) }
+
+func BenchmarkRegistry(b *testing.B) { definitionstest.Bench(b, harness()) }
 
 func TestFileIsReadable(t *testing.T) {
 	dir := t.TempDir()

@@ -11,11 +11,13 @@ import (
 	"github.com/joinery/faas/workflow/schedulertest"
 )
 
-func TestConformance(t *testing.T) {
-	schedulertest.Run(t, schedulertest.Harness{New: func(_ testing.TB, l schedulertest.Limits) workflow.Scheduler {
-		return fifo.New(&fifo.Options{Limit: l.Steps, Pools: l.Pools})
-	}})
-}
+var harness = schedulertest.Harness{New: func(_ testing.TB, l schedulertest.Limits) workflow.Scheduler {
+	return fifo.New(&fifo.Options{Limit: l.Steps, Pools: l.Pools})
+}}
+
+func TestConformance(t *testing.T) { schedulertest.Run(t, harness) }
+
+func BenchmarkScheduler(b *testing.B) { schedulertest.Bench(b, harness) }
 
 func TestNoAllocationPerStep(t *testing.T) {
 	s := fifo.New(&fifo.Options{Limit: 8, Pools: map[string]int{"p": 4}})
@@ -35,17 +37,4 @@ func TestNoAllocationPerStep(t *testing.T) {
 		}
 	}
 	assert.Zero(t, testing.AllocsPerRun(100, round))
-}
-
-func BenchmarkStep(b *testing.B) {
-	s := fifo.New(nil)
-	step := &workflow.ReadyStep{Slots: 1}
-	var d workflow.Decision
-	var now time.Time
-	for b.Loop() {
-		s.Ready(now, step)
-		d.Run = d.Run[:0]
-		s.Next(now, &d)
-		s.Done(now, step, workflow.StepRecord{})
-	}
 }

@@ -14,13 +14,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestConformance(t *testing.T) {
-	definitionstest.Run(t, definitionstest.Harness{Open: func(tb testing.TB, languages *workflow.Languages) workflow.Registry {
+func harness() definitionstest.Harness {
+	return definitionstest.Harness{Open: func(tb testing.TB, languages *workflow.Languages) workflow.Registry {
 		r, err := memdefinitions.New(languages)
 		require.NoError(tb, err)
 		return r
-	}})
+	}}
 }
+
+func TestConformance(t *testing.T) { definitionstest.Run(t, harness()) }
+
+func BenchmarkRegistry(b *testing.B) { definitionstest.Bench(b, harness()) }
 
 func TestNewNeedsLanguages(t *testing.T) {
 	_, err := memdefinitions.New(nil)

@@ -197,7 +197,10 @@ func check(op string, ref faas.Ref) error {
 	if err := ref.Validate(); err != nil {
 		return invalid(op, err)
 	}
-	if _, ok := Number(ref.Version); ref.Version != "" && !ok {
+	if ref.Version == "" {
+		return nil
+	}
+	if _, ok := Number(ref.Version); !ok {
 		return invalid(op, faas.Errorf("workflow registry", "validate", "version", faas.ErrInvalidArgument, "%q is not a number from 1", ref.Version))
 	}
 	return nil
