@@ -41,8 +41,7 @@ func (x *run) take(f *fact) error {
 			}
 			x.note(failed(s, &workflow.Failure{Name: workflow.FailureTimeout, Cause: "the step was not done before its deadline"}))
 		}
-	case factReopen:
-		x.reopen()
+	case factReopen: // the turn has done it
 	case factToken:
 		return x.byToken(f)
 	case factAnswered:

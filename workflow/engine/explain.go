@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/joinery/faas"
@@ -41,7 +40,7 @@ func (x *run) blocked() string {
 		return "the store failed: " + x.e.Health().Error()
 	case x.sealed:
 		return "its log cannot be used: " + x.parked.err.Error()
-	case x.parked != nil && (errors.Is(x.parked.err, faas.ErrNotFound) || errors.Is(x.parked.err, faas.ErrUnimplemented)):
+	case x.parked != nil && x.program == nil:
 		return "its code is not in this process: " + x.parked.err.Error()
 	case x.parked != nil:
 		return "its definition does not accept its history: " + x.parked.err.Error()

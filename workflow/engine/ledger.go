@@ -111,10 +111,7 @@ func (l *ledger) apply(e *workflow.Event) error {
 		return nil
 	}
 	if e.Kind.Closes() {
-		l.status, l.end = e.Kind.Status(), nil
-		for s := l.first; s != nil; s = s.next {
-			l.remove(s)
-		}
+		l.close(e.Kind.Status())
 		return nil
 	}
 	if l.end != nil {
@@ -158,6 +155,21 @@ func (l *ledger) expects(e *workflow.Event) bool {
 	return ok && p.Predates(l.state, e)
 }
 
+// close ends the log, and with it every open step.
+func (l *ledger) close(status workflow.Status) {
+	l.status, l.end = status, nil
+	for s := l.first; s != nil; s = s.next {
+		l.remove(s)
+	}
+}
+
+// resend marks the signals of a log that was folded anew: they may have arrived.
+func (l *ledger) resend() {
+	for i := range l.outbox {
+		l.outbox[i].again = true
+	}
+}
+
 // ask gives the event to the Program. A panic is a fault of the definition's code.
 func (l *ledger) ask(e *workflow.Event) (commands []workflow.Command, err error) {
 	defer func() {
@@ -168,10 +180,11 @@ func (l *ledger) ask(e *workflow.Event) (commands []workflow.Command, err error)
 	s := l.state
 	l.state = nil
 	l.state, commands, err = l.program.Step(s, e)
-	if err != nil && faas.Class(err) == nil {
-		err = faas.Errorf(component, "fold", l.ref.String(), faas.ErrConflict, "event %d: %w", e.Seq, err)
+	if err != nil {
+		l.state = nil
+		return nil, faas.Errorf(component, "fold", l.ref.String(), faas.Class(err), "event %d, %s: %w", e.Seq, e.Kind, err)
 	}
-	return commands, err
+	return commands, nil
 }
 
 // admit does the engine's own part of an event.

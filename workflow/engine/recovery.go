@@ -160,9 +160,7 @@ func (x *run) reopen() {
 		return
 	}
 	x.unopened = false
-	for i := range l.outbox {
-		l.outbox[i].again = true
-	}
+	l.resend()
 	under := false
 	for s := l.first; s != nil && !under; s = s.next {
 		under = s.cmd.Kind <= workflow.CommandActivity && !s.due.After(x.now)
@@ -170,8 +168,12 @@ func (x *run) reopen() {
 	if under {
 		x.note(workflow.Event{Kind: workflow.ExecutionRecovered})
 	}
-	if !l.deadline.IsZero() && !l.deadline.After(x.now) && x.parked == nil {
-		x.take(&fact{kind: factDeadline})
+	if !l.deadline.IsZero() && !l.deadline.After(x.now) && x.parked == nil && l.end == nil {
+		x.expire()
+	}
+	if x.parked != nil {
+		l.fx.reset()
+		return
 	}
 	l.rematch()
 	x.openAll()

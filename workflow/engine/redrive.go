@@ -57,6 +57,7 @@ func (e *Engine) redrive(ctx context.Context, ref workflow.ExecutionRef, reason 
 	}
 	failpoint.Hit("engine/before-redrive")
 	mine := x.firstTurn(func() {
+		x.l.resend()
 		x.note(workflow.Event{Kind: workflow.ExecutionRedriven, Name: reason, Undone: undone})
 		if x.parked == nil {
 			x.save() // an earlier snapshot includes what is undone
@@ -202,6 +203,7 @@ func (x *run) reload() error {
 		l.heard[sender] = max(l.heard[sender], ordinal)
 	}
 	l.fx.reset()
+	l.resend()
 	for s := old.first; s != nil; s = s.next {
 		if now := l.open[s.cmd.Step]; now != nil && now.attempt == s.attempt {
 			now.live = s.live

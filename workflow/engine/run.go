@@ -193,10 +193,14 @@ func (x *run) takeTurn(facts []fact) (mine *call, stuck bool) {
 	if x.now.Before(x.l.time) {
 		x.now = x.l.time
 	}
+	if x.unopened {
+		x.reopen()
+		x.settle()
+	}
 	for i := range facts {
 		x.admit(&facts[i])
+		x.settle() // before the next fact, which may be too late then
 	}
-	x.settle()
 	return x.conclude()
 }
 
@@ -230,7 +234,7 @@ func (x *run) fold(e *workflow.Event) {
 	if x.parked != nil {
 		x.l.seq, x.l.time = e.Seq, e.Time
 		if e.Kind.Closes() {
-			x.l.status = e.Kind.Status()
+			x.l.close(e.Kind.Status())
 		} else if s := x.l.open[e.Step]; s != nil && (e.Kind == workflow.StepSucceeded || e.Kind == workflow.StepFailed) {
 			x.l.remove(s)
 		}
