@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -231,14 +232,21 @@ func Handler(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello 
 	defer os.RemoveAll(dir)
 	d, err := dockerdriver.New(ctx, &dockerdriver.Options{Dir: dir})
 	require.NoError(t, err)
-	defer func() { assert.NoError(t, d.Close()) }()
+	var images []string
 	tr := &http.Transport{DisableKeepAlives: true}
+	defer func() { // after the containers
+		if out, err := exec.Command("docker", append([]string{"image", "rm", "--force"}, images...)...).CombinedOutput(); err != nil {
+			t.Logf("images are left: %s", out)
+		}
+	}()
+	defer func() { assert.NoError(t, d.Close()) }()
 	for i, target := range []imagebuilder.Target{imagebuilder.Engine{Prefix: "joinery-test"}, imagebuilder.Registry{
 		Repository: strings.TrimPrefix(srv.URL, "http://") + "/functions", Transport: tr}} {
 		b, err := imagebuilder.New(imagebuilder.Config{Code: code, Target: target})
 		require.NoError(t, err)
 		spec, err := b.Image(ctx, res.Function)
 		require.NoError(t, err)
+		images = append(images, spec.Image)
 		fn, err := reg.Publish(ctx, faas.Ref{Name: "hello-image"}, spec, nil)
 		require.NoError(t, err)
 		st, err := d.Start(ctx, driver.Task{ID: fmt.Sprint("i", i), Contract: fn.Spec.Contract, Image: fn.Spec.Image, Env: fn.Spec.Env})

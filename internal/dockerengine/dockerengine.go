@@ -62,7 +62,6 @@ type Config struct {
 // Engine is a private engine. Its methods are called one after the other.
 type Engine struct {
 	dir    string
-	disk   bool
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
@@ -87,10 +86,9 @@ func Start(ctx context.Context, c Config) (*Engine, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	if c.Disk > 0 {
-		if err := syscall.Mount("tmpfs", e.data(), "tmpfs", 0, fmt.Sprintf("size=%d", c.Disk)); err != nil {
+		if err := mountDisk(e.data(), c.Disk); err != nil {
 			return nil, errors.Join(fmt.Errorf("a disk for the engine: %w", err), e.Close())
 		}
-		e.disk = true
 	}
 	if err := e.Restart(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -215,13 +213,7 @@ func (e *Engine) signal(s syscall.Signal) error {
 func (e *Engine) Close() error {
 	err := e.Stop()
 	e.killRest()
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	lines := strings.Split(string(mounts), "\n")
-	for i := len(lines) - 1; i >= 0; i-- { // the last mounted first
-		if f := strings.Fields(lines[i]); len(f) > 1 && strings.HasPrefix(f[1], e.dir+"/") {
-			_ = syscall.Unmount(f[1], syscall.MNT_DETACH)
-		}
-	}
+	unmountBelow(e.dir)
 	return errors.Join(err, os.RemoveAll(e.dir))
 }
 

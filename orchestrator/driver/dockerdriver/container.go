@@ -68,7 +68,6 @@ type hostConfig struct {
 	PidsLimit      *int64   `json:",omitempty"`
 	Ulimits        []ulimit `json:",omitempty"`
 	LogConfig      logConfig
-	RestartPolicy  struct{ Name string }
 }
 
 type mount struct {
@@ -106,7 +105,7 @@ func (d *Driver) spec(t *driver.Task, r record) spec {
 			ReadonlyRootfs: true,
 			CapDrop:        []string{"ALL"},
 			SecurityOpt:    []string{"no-new-privileges:true"},
-			IpcMode:        "none",
+			IpcMode:        "private",
 			Tmpfs:          map[string]string{tmpDir: "rw,nosuid,nodev,mode=1777,size=" + strconv.FormatInt(d.cfg.TmpSize, 10)},
 			Memory:         t.Limits.Memory,
 			MemorySwap:     t.Limits.Memory, // no swap beside it
