@@ -45,7 +45,7 @@ var (
 	_ driver.StatsSource = (*remote)(nil)
 )
 
-// errBroken marks the errors of calls that never came to an answer.
+// brokenError is the error of a call that never came to an answer.
 type brokenError struct{ error }
 
 func (e brokenError) Unwrap() error { return e.error }

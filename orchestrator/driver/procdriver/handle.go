@@ -108,6 +108,9 @@ func decode(h *driver.Handle) (s state, err error) {
 		return s, corrupt("%q is not a private directory", s.Dir)
 	}
 	stdio := s.Contract == faas.ContractStdio
+	if stdio || s.Exit != nil {
+		s.PID, s.Start = 0, 0
+	}
 	switch {
 	case s.Exit == nil && !stdio && (s.PID <= 1 || s.Start == 0):
 		return s, corrupt("%d is not the number of a process", s.PID)

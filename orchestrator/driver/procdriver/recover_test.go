@@ -223,26 +223,46 @@ func TestRecoverRefuses(t *testing.T) {
 	assert.ErrorIs(t, err, faas.ErrClosed)
 }
 
-// FuzzHandle: a handle may come from a damaged store; whatever it says, nothing is killed or removed by it.
-func FuzzHandle(f *testing.F) {
-	dir := f.TempDir()
+// TestHandlesThatLie: a handle may come from a damaged store; whatever it says, nothing is killed or removed by it.
+func TestHandlesThatLie(t *testing.T) {
+	dir := shortDir(t)
 	victim := filepath.Join(dir, "joinery-proc-1", "1")
-	require.NoError(f, os.MkdirAll(victim, 0o700))
-	good, err := json.Marshal(map[string]any{"dir": victim, "contract": "http", "endpoint": map[string]string{"network": "tcp", "address": "127.0.0.1:1"},
-		"pid": os.Getpid(), "start": 1})
-	require.NoError(f, err)
-	f.Add("i1", 1, good)
-	f.Add("i1", 1, []byte(`{"dir":"/etc"}`))
-	f.Add("../x", 0, []byte(nil))
-	f.Fuzz(func(t *testing.T, id string, format int, state []byte) {
+	require.NoError(t, os.MkdirAll(victim, 0o700))
+	lie := func(change string, to any) []byte {
+		s := map[string]any{"boot": "x", "dir": victim, "contract": "http", "endpoint": map[string]string{"network": "tcp", "address": "127.0.0.1:1"},
+			"pid": os.Getpid(), "start": 1}
+		s[change] = to
+		data, err := json.Marshal(s)
+		require.NoError(t, err)
+		return data
+	}
+	for i, state := range [][]byte{lie("a", 1), lie("dir", "/etc"), lie("dir", dir+"/joinery-proc-1/../../1"), lie("dir", victim+"/.."),
+		lie("pid", 1), lie("pid", -1), lie("contract", "stdio"), lie("endpoint", 7), lie("exit", map[string]any{"reason": "exited"}), nil, []byte("null")} {
 		d, err := procdriver.New(&procdriver.Options{Dir: dir, NoCgroups: true})
 		require.NoError(t, err)
-		defer d.Close()
-		found, err := d.Recover(t.Context(), "me", []driver.Handle{{ID: id, Driver: "proc", Format: format, State: state}})
+		found, err := d.Recover(t.Context(), "me", []driver.Handle{{ID: "i1", Driver: "proc", Format: 1, State: state}})
 		require.NoError(t, err)
-		assert.Empty(t, found.Adopted)
+		assert.Empty(t, found.Adopted, "%d", i)
 		require.Len(t, found.Lost, 1)
 		assert.Error(t, found.Lost[0].Err)
 		assert.DirExists(t, victim)
+		assert.NoError(t, d.Close())
+	}
+}
+
+// FuzzHandle: a state that is read names a private directory and a process, or how to make one.
+func FuzzHandle(f *testing.F) {
+	f.Add(1, []byte(`{"dir":"/tmp/joinery-proc-1/1","contract":"http","endpoint":{"network":"tcp","address":"a"},"pid":2,"start":1}`))
+	f.Add(1, []byte(`{"dir":"/etc"}`))
+	f.Add(0, []byte(nil))
+	f.Fuzz(func(t *testing.T, format int, state []byte) {
+		dir, pid, ok := procdriver.Decode(format, state)
+		if !ok {
+			return
+		}
+		assert.True(t, strings.HasPrefix(filepath.Base(filepath.Dir(dir)), "joinery-proc-"))
+		assert.Equal(t, filepath.Clean(dir), dir)
+		assert.NotEqual(t, 1, pid)
+		assert.GreaterOrEqual(t, pid, 0)
 	})
 }
