@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -40,10 +41,10 @@ func storeBatch(x workflow.ExecutionRef, after uint64, payload []byte) *workflow
 	return b
 }
 
-// noise is a payload that does not compress and tells n.
-func noise(n uint64, size int) []byte {
+// noise is a payload that does not compress, different for each event.
+func noise(x workflow.ExecutionRef, seq uint64, size int) []byte {
 	data := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(data)
+	_, _ = rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, x, seq))).Read(data)
 	return data
 }
 
@@ -55,7 +56,7 @@ func storeLength(s workflow.Store, x workflow.ExecutionRef, size int) (uint64, e
 	}
 	for i, e := range events {
 		data, _ := e.Payload.InHand()
-		if e.Seq != uint64(i)+1 || !slices.Equal(data, noise(e.Seq, size)) {
+		if e.Seq != uint64(i)+1 || !slices.Equal(data, noise(x, e.Seq, size)) {
 			return 0, fmt.Errorf("event %d of %s is not what was written", i+1, x)
 		}
 	}
@@ -112,7 +113,7 @@ func logTorn() ([]Figure, error) {
 	x := storeRef(0)
 	var ends []int64
 	for i := range uint64(records) {
-		if err := s.Append(context.Background(), storeBatch(x, i, noise(i+1, size))); err != nil {
+		if err := s.Append(context.Background(), storeBatch(x, i, noise(x, i+1, size))); err != nil {
 			return nil, err
 		}
 		log, err := lastStoreFile(live, "*.log")
@@ -157,7 +158,7 @@ func logTorn() ([]Figure, error) {
 		n, err := storeLength(s, x, size)
 		partial += count(err != nil || n > whole+1)
 		lost += count(n < whole)
-		stuck += count(s.Append(context.Background(), storeBatch(x, n, noise(n+1, size))) != nil)
+		stuck += count(s.Append(context.Background(), storeBatch(x, n, noise(x, n+1, size))) != nil)
 		if err := s.Close(); err != nil {
 			return nil, err
 		}

@@ -44,7 +44,7 @@ func logFlip() ([]Figure, error) {
 		if st, err := os.Stat(log); err == nil {
 			last = st.Size()
 		}
-		if err := s.Append(context.Background(), storeBatch(storeRef(i), 0, noise(1, flipSize))); err != nil {
+		if err := s.Append(context.Background(), storeBatch(storeRef(i), 0, noise(storeRef(i), 1, flipSize))); err != nil {
 			return nil, err
 		}
 	}

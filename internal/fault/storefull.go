@@ -38,7 +38,7 @@ func diskFull() ([]Figure, error) {
 		}
 		written := make([]uint64, executions)
 		put := func(i int) error {
-			err := s.Append(context.Background(), storeBatch(storeRef(i), written[i], noise(written[i]+1, size)))
+			err := s.Append(context.Background(), storeBatch(storeRef(i), written[i], noise(storeRef(i), written[i]+1, size)))
 			if err == nil {
 				written[i]++
 			}
