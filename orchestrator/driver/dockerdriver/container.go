@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,7 +133,7 @@ func (d *Driver) spec(t *driver.Task, r record) spec {
 	}
 	h.NetworkMode = d.cfg.Network
 	if r.Contract == faas.ContractSocket {
-		h.Mounts = append(h.Mounts, mount{Type: "bind", Source: d.dirOf(r.Dir), Target: socketDir})
+		h.Mounts = append(h.Mounts, mount{Type: "bind", Source: filepath.Join(d.dirOf(r.Dir), sharedDir), Target: socketDir})
 		env["SOCKET"] = socketDir + "/" + socketName
 		// A network namespace of its own with nothing but a loopback. "none" would be the same for
 		// the instance, at twice the time: the engine prepares a sandbox for networks to come.

@@ -32,7 +32,8 @@
 //
 // # Contracts
 //
-//   - http-socket: $SOCKET is in a directory that container and platform share: the fastest.
+//   - http-socket: $SOCKET is in a directory that container and platform share: the fastest. The endpoint
+//     is a second name of that socket, out of the container's reach, and nothing but a socket is taken.
 //   - http: $HOST:$PORT is 0.0.0.0:8080 in the container, whose own address is the endpoint.
 //
 // Both are ready when they accept a connection. http-inherit is refused: Docker hands no descriptor to a

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -92,12 +93,39 @@ func TestTheSocketsDirectoryIsSealed(t *testing.T) {
 	dirs, err := filepath.Glob(dir + "/*/*")
 	require.NoError(t, err)
 	require.Len(t, dirs, 1)
-	info, err := os.Stat(dirs[0])
+	info, err := os.Stat(filepath.Join(dirs[0], "d"))
 	require.NoError(t, err)
 	assert.Equal(t, "drwxr-x---", info.Mode().String())
 	root, err := os.Stat(filepath.Dir(dirs[0]))
 	require.NoError(t, err)
 	assert.Equal(t, "drwx------", root.Mode().String(), "nobody else connects to the sockets")
+}
+
+// hostile is a function that makes a symbolic link of its socket, to where the argument says.
+const hostile = `package main
+
+import ("os"; "time")
+
+func main() {
+	if err := os.Symlink(os.Args[1], os.Getenv("SOCKET")); err != nil { panic(err) }
+	time.Sleep(time.Minute)
+}
+`
+
+// TestASocketThatIsALink: an instance does not get its callers to talk to the engine as the platform.
+func TestASocketThatIsALink(t *testing.T) {
+	d := open(t, dockerdriver.Options{})
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(hostile), 0o644))
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "function"), filepath.Join(dir, "main.go"))
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	_, err = d.Start(ctx(t), driver.Task{ID: "i1", Contract: faas.ContractSocket, Dir: dir,
+		Command: []string{"./function", strings.TrimPrefix(dockerdriver.DefaultHost, "unix://")}})
+	require.ErrorIs(t, err, faas.ErrFunction)
+	assert.ErrorContains(t, err, "is not a socket")
 }
 
 func TestImages(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/joinery/faas"
@@ -178,35 +179,62 @@ func (d *Driver) nameOf(id string) string { return filepath.Base(d.root) + "-" +
 
 func (d *Driver) dirOf(name string) string { return filepath.Join(d.root, name) }
 
-// makeDir makes the directory of the socket, for the user of the instance.
+// sharedDir is the part of a private directory that the container sees too.
+const sharedDir = "d"
+
+// makeDir makes the private directory, and in it the one that the instance makes its socket in.
 func (i *instance) makeDir() error {
 	d := i.d
 	dir, err := os.MkdirTemp(d.root, "")
-	if err == nil && os.Getuid() == 0 {
-		err = os.Chown(dir, d.cfg.uid, d.cfg.gid)
+	if err == nil {
+		i.dir = filepath.Base(dir)
+		shared := filepath.Join(dir, sharedDir)
+		if err = os.Mkdir(shared, 0o700); err == nil && os.Getuid() == 0 {
+			err = os.Chown(shared, d.cfg.uid, d.cfg.gid)
+		}
 	}
 	if err != nil {
 		class := faas.ErrInternal
-		if text := err.Error(); strings.Contains(text, "no space") {
+		if errors.Is(err, syscall.ENOSPC) {
 			class = faas.ErrExhausted
 		}
 		return faas.Errorf(component, "start", i.status.ID, class, "private directory: %w", err)
 	}
-	i.dir = filepath.Base(dir)
 	return nil
 }
 
-// seal takes the directory away from the instance, which has its socket in it by now and could
+// seal takes the shared directory away from the instance, which has its socket in it by now and could
 // otherwise fill this machine's disk. Only root can; else it is bounded by the limit fileSize alone.
 func (i *instance) seal() error {
 	if i.dir == "" || os.Getuid() != 0 {
 		return nil
 	}
-	dir := i.d.dirOf(i.dir)
-	if err := os.Chown(dir, 0, i.d.cfg.gid); err != nil {
+	shared := filepath.Join(i.d.dirOf(i.dir), sharedDir)
+	if err := os.Chown(shared, 0, i.d.cfg.gid); err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o750)
+	return os.Chmod(shared, 0o750)
+}
+
+// socket is where the instance is connected to: a second name of its socket, which it cannot touch. What
+// it makes in the directory it shares may be a symbolic link to a socket of this machine, such as
+// the engine's own, and then its callers would talk to that as this process.
+func (d *Driver) socket(dir string) string { return filepath.Join(d.dirOf(dir), socketName) }
+
+// takeSocket gives the instance's socket its second name, anew each time: it may not be the first one that
+// the instance makes.
+func (i *instance) takeSocket() error {
+	ours := i.d.socket(i.dir)
+	_ = os.Remove(ours)
+	err := os.Link(filepath.Join(i.d.dirOf(i.dir), sharedDir, socketName), ours) // of a symbolic link: that itself
+	if err != nil {
+		return err
+	}
+	info, err := os.Lstat(ours)
+	if err == nil && info.Mode().Type() != os.ModeSocket {
+		return faas.Errorf(component, "start", i.status.ID, faas.ErrFunction, "what it made at $SOCKET is not a socket but %v", info.Mode())
+	}
+	return err
 }
 
 // The pauses between two attempts to connect.
@@ -219,7 +247,7 @@ var errEnded = errors.New("it ended before it was ready")
 
 // untilReady returns once the instance accepts a connection.
 func (i *instance) untilReady(ctx context.Context) error {
-	e := driver.Endpoint{Network: "unix", Address: filepath.Join(i.d.dirOf(i.dir), socketName)}
+	e := driver.Endpoint{Network: "unix", Address: i.d.socket(i.dir)}
 	if i.task.Contract == faas.ContractHTTP {
 		host, err := i.d.address(ctx, i.container)
 		if errors.Is(err, errEnded) {
@@ -234,11 +262,20 @@ func (i *instance) untilReady(ctx context.Context) error {
 	doubt := time.NewTicker(time.Second) // in the engine's events, see compare
 	defer doubt.Stop()
 	for pause := firstPause; ; pause = min(pause+pause/2, mostPause) {
-		conn, err := dialer.DialContext(ctx, e.Network, e.Address)
+		var err error
+		if e.Network == "unix" {
+			err = i.takeSocket()
+		}
+		if errors.Is(err, faas.ErrFunction) {
+			return err
+		}
 		if err == nil {
-			_ = conn.Close()
-			i.status.Endpoint = e
-			return i.seal()
+			var conn net.Conn
+			if conn, err = dialer.DialContext(ctx, e.Network, e.Address); err == nil {
+				_ = conn.Close()
+				i.status.Endpoint = e
+				return i.seal()
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -185,7 +185,7 @@ func (d *Driver) take(ctx context.Context, h driver.Handle, id string) error {
 		return lost(faas.ErrCorrupt, "the container's label is not this task's")
 	}
 	i := newInstance(d, driver.Status{ID: r.ID, State: driver.StateRunning, Labels: r.Labels, Started: r.Started, Ready: s.Ready,
-		Endpoint: driver.Endpoint{Network: "unix", Address: filepath.Join(d.dirOf(r.Dir), socketName)}})
+		Endpoint: driver.Endpoint{Network: "unix", Address: d.socket(r.Dir)}})
 	i.container, i.dir, i.limited, i.paused = id, r.Dir, r.Limited, c.State.Paused
 	if r.Contract == faas.ContractHTTP {
 		i.status.Endpoint = driver.Endpoint{Network: "tcp"}
