@@ -5,9 +5,9 @@
 // # The process
 //
 // The platform executes the plugin with the environment that it was configured with and these
-// variables more: FAAS_DRIVER (the cookie below, so that a program run by hand can say what it is),
-// PLUGIN_CLIENT_CERT (PEM: the one client certificate to accept, over TLS 1.2 or newer),
-// PLUGIN_UNIX_SOCKET_DIR (where to listen). The plugin
+// variables more: FAAS_DRIVER=7c1f0a86-33d5-4a0b-b1a5-6e2a35f8c1d2 (without it the program was run by hand,
+// and should say what it is and exit), PLUGIN_CLIENT_CERT (PEM: the one client certificate to accept, over
+// TLS 1.2 or newer), PLUGIN_UNIX_SOCKET_DIR (where to listen). The plugin
 //   - writes one line to its standard output, within 10 seconds:
 //     1|1|unix|<socket path>|grpc|<base64, without padding, of its own certificate in DER form>
 //   - serves, on that socket, the two services below and grpc.health.v1.Health for the service "plugin";
@@ -16,7 +16,8 @@
 //     all its tasks and then exits, within 5 seconds;
 //   - writes its log to standard error, a line of JSON each: {"@level":"info","@message":"...", ...}.
 //
-// The platform kills the plugin by SIGKILL at any time it likes: there is no farewell.
+// The platform kills the plugin by SIGKILL at any time it likes, and its process group with it: there is no
+// farewell, and tasks that are to outlive it are in groups of their own.
 //
 // # Versions
 //
