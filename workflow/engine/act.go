@@ -222,6 +222,7 @@ func (x *run) suspend() {
 func (x *run) finish() {
 	failpoint.Hit("engine/before-finish")
 	x.e.timers.unset(&x.deadline)
+	x.e.timers.unset(&x.reloading)
 	x.l.release()
 	x.e.runs.remove(x)
 	x.mu.Lock()

@@ -67,10 +67,11 @@ func (l *ledger) broken(c *workflow.Command) string {
 			return err.Error()
 		}
 	}
-	if c.Options != nil {
+	if c.Options != l.valid {
 		if err := c.Options.Validate(); err != nil {
 			return err.Error()
 		}
+		l.valid = c.Options
 	}
 	return ""
 }

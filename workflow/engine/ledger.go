@@ -45,6 +45,8 @@ type ledger struct {
 	note                 string
 	attributes           map[string]string
 	noted                bool // note or attributes changed since the record was written
+	// valid are options that break no rule: commands share them.
+	valid *workflow.StepOptions
 
 	undone map[uint64]struct{}
 	// end is the command that ended the log, until the event that says so.

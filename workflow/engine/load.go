@@ -77,6 +77,7 @@ func (l *ledger) foldAll(events []workflow.Event) error {
 		if err := l.apply(&events[i]); err != nil {
 			return err
 		}
+		l.fx.reset() // what was done then is done
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ func (x *run) tryLater() {
 	}
 	delay := min(reloadDelay<<min(x.parked.tries, 10), maxReloadDelay)
 	x.parked.tries++
-	x.reloading = alarm{due: x.e.now().Add(delay), run: x, kind: factReload}
+	x.e.timers.unset(&x.reloading)
+	x.reloading.due, x.reloading.run, x.reloading.kind = x.e.now().Add(delay), x, factReload
 	x.e.timers.set(&x.reloading)
 }
 
