@@ -24,6 +24,7 @@
 
   const joined = (self, args) => {
     list(self);
+    size(self);
     const gap = args.length > 0 && args[0] !== undefined ? String(args[0]).length : 1;
     let total = 0;
     for (let i = 0; i < self.length; i++) {

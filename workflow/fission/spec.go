@@ -268,7 +268,7 @@ func buildValue(v any, path string, f faults) any {
 	case uint64:
 		return float64(v)
 	case string:
-		if isExpression(v) {
+		if _, static := f.(*source.Document); static && isExpression(v) { // what comes up in an execution says so when it is evaluated
 			if _, err := compileExpression(v); err != nil {
 				f.Fault(path, "%s", err)
 			}

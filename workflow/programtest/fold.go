@@ -178,7 +178,8 @@ var foldClauses = []clause{
 	}},
 }
 
-// points are numbers of events at which a log of n is looked at: all of a short log, some of a long one.
+// points are the numbers from 1 to n at which a log, or a snapshot, of that length is looked at: all of a
+// short one, some of a long one.
 func points(n int) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
 		step := max(1, n/25)

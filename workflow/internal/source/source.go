@@ -26,7 +26,7 @@ import (
 // Bounds of a document.
 const (
 	MaxDepth = 100
-	maxNodes = 500_000
+	maxNodes = 300_000
 	// maxAliases bounds how often aliases are followed: few of them make many values.
 	maxAliases = 10_000
 )
@@ -331,6 +331,11 @@ func (d *Document) value(path string, n *yaml.Node, depth int) any {
 	case yaml.SequenceNode:
 		list := make([]any, len(n.Content))
 		for i, item := range n.Content {
+			if len(list) > 1000 && d.nodes < maxNodes && item.Kind == yaml.ScalarNode { // an element of data needs no place of its own
+				d.nodes++
+				list[i] = d.value(path, item, depth+1)
+				continue
+			}
 			at := Index(path, i)
 			if item, ok := d.enter(at, item, depth+1); ok {
 				list[i] = d.value(at, item, depth+1)

@@ -3,7 +3,6 @@ package source
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,12 +72,10 @@ func TestHostileTexts(t *testing.T) {
 		"aliases": "a: &a {}\nitems: {x: {any: [" + strings.Repeat("*a, ", maxAliases+5) + "]}}", "a key that is a list": "items: {[a]: {}}", "merge": "a: &a {n: 1}\nitems: {x: {<<: *a}}",
 		"binary": "items: {x: {n: !!binary aGk=}}",
 	} {
-		began := time.Now()
 		_, ds := read(t, text)
 		if name != "null" {
 			require.NotEmpty(t, ds, name)
 		}
-		require.Less(t, time.Since(began), 20*time.Second, name)
 	}
 }
 
