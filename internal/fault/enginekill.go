@@ -143,7 +143,7 @@ func (c *crashes) drain() error {
 }
 
 // budget bounds a measurement, unless a number of rounds was asked for.
-const budget = 35 * time.Second
+const budget = 40 * time.Second
 
 // roundsAsked is the number of rounds: as the argument after the name says, else as given, bounded by the budget.
 func roundsAsked(usual int) (rounds int, deadline time.Time, err error) {

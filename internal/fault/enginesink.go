@@ -27,7 +27,7 @@ type sink struct {
 	started    map[string]bool      // acknowledged executions
 	ended      map[string]string    // and those whose end was acknowledged, with the status
 	stages     map[string]int       // the last stage that was delivered, by execution
-	again      map[int]int          // deliveries of what an earlier round had delivered, by round
+	again      map[int]int          // deliveries of what a round had in flight when it was killed, by that round
 	total      int
 
 	// What must not be.
@@ -128,7 +128,7 @@ func (s *sink) count(function, key string, round, attempt int) (failure string) 
 		bad(&s.stuckAttempts, "the attempt number does not grow")
 	}
 	if d.count > 0 && !d.failed {
-		if s.again[round]++; d.round == round {
+		if s.again[d.round]++; d.round == round {
 			bad(&s.needless, "delivered twice though nothing was killed between")
 		}
 	}
