@@ -80,6 +80,12 @@ func TestMeaning(t *testing.T) {
 		{name: "map over no list", source: "tasks: {a: {call: a, expand: {over: {from: input}}}}", input: "7", want: "failed: ProgramError: task a: a task is mapped over a list, not over 7"},
 		{name: "map over too much", source: "tasks: {a: {call: a, expand: {over: {from: input}, max: 2}}}", input: "[1,2,3]", want: "failed: LimitExceeded: task a: the list has 3 items, more than 2"},
 		{name: "map, one fails", source: "tasks: {a: {call: a, expand: {over: [1, 2, 3]}}, b: {needs: [a], rule: all_done, input: {from: tasks.a.output}}}", answer: failing("a[1]"), input: "0", want: `[0,null,0]`},
+		{name: "map, one answer is not JSON", source: "tasks: {a: {call: a, expand: {over: [1, 2]}}, b: {needs: [a], input: {from: tasks.a.output}}}", answer: func(c workflow.Command, _ int) programtest.Outcome {
+			if c.Step == "a[1]" {
+				return programtest.Outcome{Output: workflow.JSON("[")}
+			}
+			return programtest.Outcome{Output: c.Payload}
+		}, want: `failed: ProgramError: task a: item 1: a payload of type application/json is not JSON: "["`},
 		{name: "map of values", source: "tasks: {a: {expand: {over: {from: input}}, input: {n: {from: index}, v: {from: item}}}}", input: `["x"]`, want: `[{"n":0,"v":"x"}]`},
 		{name: "one success does not wait", source: "tasks: {a: {call: a, expand: {over: [1, 2, 3], concurrency: 1}, input: {from: item}}, b: {call: b, needs: [a], rule: one_success, input: 9}}", want: `9`, steps: "a[0] a[1] b a[2]"},
 		{name: "mapped group", source: "tasks: {g: {expand: {over: {from: input}}, tasks: {x: {call: x}}, output: {from: tasks.x.output}}}", input: "[1, 2]", want: `[1,2]`, steps: "g[0] g[1]"},

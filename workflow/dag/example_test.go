@@ -89,7 +89,7 @@ func ExampleSpec_Definition() {
 	_, err := spec.Definition(faas.Ref{Name: "squares"})
 	fmt.Println(err)
 	// Output:
-	// dag: workflow registry: compile: invalid argument
+	// workflow registry: compile: invalid argument
 	// 	tasks.report.input.from: "tasks.square.output": the task square does not come before report; add it to needs (line 10, column 17)
 	// 	tasks.report.needs[0]: there is no task or group "squares" (line 6, column 9)
 	// 	tasks.report.rule: there is no trigger rule "whenever" (line 8, column 15)

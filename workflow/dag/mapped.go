@@ -137,6 +137,11 @@ func (r *run) instance(i int32, index int, output workflow.Payload, f *workflow.
 		r.check(err)
 		return
 	}
+	if data, inHand := output.InHand(); f == nil && m.output != nil && inHand {
+		// Those after this task hear of the instance now, so what cannot be gathered must fail now.
+		_, err := jsonOf(output.MediaType(), data)
+		f = r.check(err)
+	}
 	r.done(i, index, output, f)
 	r.advance(i)
 }

@@ -2,7 +2,6 @@ package dag
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/joinery/faas"
@@ -251,7 +250,7 @@ func (s Spec) Definition(ref faas.Ref) (workflow.Definition, error) {
 	}
 	d := workflow.Definition{Ref: ref, Language: name, Source: string(text)}
 	if _, err := Language().Compile(&d); err != nil {
-		return workflow.Definition{}, fmt.Errorf("dag: %w", err)
+		return workflow.Definition{}, err
 	}
 	return d, nil
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/joinery/faas/workflow"
 )
 
@@ -334,6 +332,3 @@ func act(r *run, n *node) {
 	s.nodes[s.output].extra = extra
 	r.spawn(n, s)
 }
-
-// readObject reads JSON or YAML.
-func readObject(data []byte, m *map[string]any) error { return yaml.UnmarshalStrict(data, m) }

@@ -110,7 +110,7 @@ func TestAnswersThatAreNoFlows(t *testing.T) {
 		`{"x": 1}`:                 "has neither run nor tasks",
 		`{"run": "A_"}`:            "the function reference",
 		`{"tasks": {}}`:            "there is no task",
-		`{"run": "f", "run": "g"}`: "already",
+		`{"run": "f", "run": "g"}`: "stands twice",
 	} {
 		r := play(t, programtest.Case{Source: "output: A\ntasks: {A: {run: f}}", Answer: func(workflow.Command, int) programtest.Outcome {
 			return programtest.Outcome{Output: workflow.Bytes("application/vnd.fission.workflows.task", []byte(answer))}

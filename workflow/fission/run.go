@@ -14,6 +14,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/internal/source"
 )
 
 var background = context.Background() // reading from the execution's own store is not a call that ends
@@ -341,9 +342,12 @@ func answeredFlow(p workflow.Payload, media string) (*flow, error) {
 	if err != nil {
 		return nil, err
 	}
-	var m map[string]any
-	if err := readObject(data, &m); err != nil {
-		return nil, fmt.Errorf("the answer of type %s is no JSON or YAML object (protobuf is not read): %w", media, err)
+	var doc source.Document
+	var answer any
+	doc.Read(string(data), &answer)
+	m, ok := answer.(map[string]any)
+	if err := doc.Err(); err != nil || !ok {
+		return nil, fmt.Errorf("the answer of type %s is no JSON or YAML object (protobuf is not read): %v", media, err)
 	}
 	if !isFlow(m) {
 		return nil, fmt.Errorf("the answer of type %s has neither run nor tasks", media)
