@@ -32,7 +32,7 @@ type link struct {
 	health grpc_health_v1.HealthClient
 	dir    string
 
-	introduced bool // it knows the owner; guarded by Plugin.mu
+	introduction *introduction // to the owner of the tasks; guarded by Plugin.mu
 
 	owed atomic.Int64 // since when, in nanoseconds since born, a sign of life is owed; 0: none is
 	born time.Time

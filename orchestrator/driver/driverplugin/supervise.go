@@ -263,31 +263,55 @@ func (p *Plugin) adopt(l *link) error {
 			}
 		}
 	}
-	l.introduced = recovered
+	if recovered {
+		l.introduction = introduced()
+	}
 	p.link, p.open, p.lastErr = l, false, nil
 	p.signal()
 	return nil
 }
 
-// introduce tells the plugin whose tasks these are, before the first of them.
+// introduction is the first Recover of a link.
+type introduction struct {
+	done chan struct{}
+	err  error
+}
+
+func introduced() *introduction {
+	done := make(chan struct{})
+	close(done)
+	return &introduction{done: done}
+}
+
+// introduce tells the plugin whose tasks these are, before the first of them. A caller who
+// gives up does not stop it half-way.
 func (p *Plugin) introduce(ctx context.Context, l *link) error {
 	if !p.info.Recover {
 		return nil
 	}
-	p.recover.Lock()
-	defer p.recover.Unlock()
 	p.mu.Lock()
-	owner, done := p.owner, l.introduced
 	p.recovered = true
-	p.mu.Unlock()
-	if done {
-		return nil
+	i := l.introduction
+	if i == nil {
+		i = &introduction{done: make(chan struct{})}
+		l.introduction = i
+		owner := p.owner
+		go func() {
+			defer close(i.done)
+			if _, i.err = l.Recover(context.Background(), owner, nil); i.err != nil {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				l.introduction = nil // it may be tried again
+			}
+		}()
 	}
-	_, err := l.Recover(ctx, owner, nil)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l.introduced = err == nil
-	return err
+	p.mu.Unlock()
+	select {
+	case <-i.done:
+		return i.err
+	case <-ctx.Done():
+		return faas.ContextError(ctx, component, "start", l.name)
+	}
 }
 
 // Recover implements driver.Recoverer.
@@ -311,10 +335,11 @@ func (p *Plugin) Recover(ctx context.Context, owner string, known []driver.Handl
 	if err != nil {
 		return none, err
 	}
-	found, err := l.Recover(ctx, owner, known)
+	whole := context.WithoutCancel(ctx) // half of it could not be repeated
+	found, err := l.Recover(whole, owner, known)
 	var all []driver.Status
 	if err == nil {
-		all, err = l.List(ctx)
+		all, err = l.List(whole)
 	}
 	if err != nil {
 		return none, err
@@ -328,7 +353,7 @@ func (p *Plugin) Recover(ctx context.Context, owner string, known []driver.Handl
 	if p.link != l {
 		return none, faas.Errorf(component, "recover", owner, faas.ErrUnavailable, "the plugin crashed right after it")
 	}
-	p.owner, p.recovered, l.introduced = owner, true, true
+	p.owner, p.recovered, l.introduction = owner, true, introduced()
 	for _, st := range all {
 		if h, ok := handles[st.ID]; ok && st.State != driver.StateGone {
 			p.tasks[st.ID] = &record{status: st, handle: &h}

@@ -142,6 +142,19 @@ func TestStartsThatLoseTheirPlugin(t *testing.T) {
 	start(t, p, task(t, "never"))
 }
 
+// TestACancelledFirstStart does not spoil the next: the plugin is told its owner once, and whole.
+func TestACancelledFirstStart(t *testing.T) {
+	t.Parallel()
+	p := open(t, options("proc", shortDir(t)))
+	for _, soon := range []time.Duration{1, 100 * time.Microsecond, time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		_, err := p.Start(ctx, task(t, "i1"))
+		assert.ErrorIs(t, err, faas.ErrTimeout)
+		cancel()
+	}
+	start(t, p, task(t, "i1"))
+}
+
 // runningAs are the processes with that command line.
 func runningAs(t *testing.T, command []string) (pids []int) {
 	dirs, err := os.ReadDir("/proc")

@@ -169,7 +169,7 @@ func TestEveryFieldOfAnErrorSurvivesTheWire(t *testing.T) {
 }
 
 func TestHugeErrorsAreBounded(t *testing.T) {
-	err := error(faas.Errorf("c", "o", strings.Repeat("k", 1<<20), faas.ErrConflict, "%s", strings.Repeat("ü", 1<<16)))
+	err := error(faas.Errorf("c", "o", strings.Repeat("k", 1<<20), faas.ErrConflict, "%s", strings.Repeat("ü", 1<<13)))
 	for range 20 {
 		err = &faas.Error{Class: faas.ErrInternal, Err: err}
 	}
