@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/dag"
@@ -137,4 +136,3 @@ func play(t *testing.T, c programtest.Case) *programtest.Record {
 	return programtest.Play(t, p, d, c)
 }
 
-var _ = time.Second

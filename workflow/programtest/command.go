@@ -21,7 +21,7 @@ var compileClauses = []clause{
 	}},
 	{"compile/by-digest", func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
-			p, r := h.play(tb, c)
+			_, r := h.play(tb, c)
 			d := h.definition(c.Source)
 			d.Ref = faas.Ref{Namespace: "other", Name: "name", Version: "9"}
 			d.Created = Epoch()
@@ -37,7 +37,6 @@ var compileClauses = []clause{
 			}
 			wantSame(tb, c.Name+", compiled again under another name", commands, r.Commands)
 			release(other, s)
-			_ = p
 		}
 	}},
 	{"compile/faults-located", func(tb testing.TB, h Harness) {

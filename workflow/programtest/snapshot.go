@@ -31,7 +31,7 @@ var snapshotClauses = []clause{
 				return
 			}
 			wantSame(tb, what, rest, r.Commands[at:])
-			_ = end
+			release(p, end)
 		})
 	}},
 	{"snapshot/round-trip", func(tb testing.TB, h Harness) {
