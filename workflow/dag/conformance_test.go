@@ -135,4 +135,3 @@ func play(t *testing.T, c programtest.Case) *programtest.Record {
 	}
 	return programtest.Play(t, p, d, c)
 }
-
