@@ -142,11 +142,8 @@ func (c *crashes) drain() error {
 	return err
 }
 
-// budget bounds a measurement, unless a number of rounds was asked for.
-const budget = 40 * time.Second
-
-// roundsAsked is the number of rounds: as the argument after the name says, else as given, bounded by the budget.
-func roundsAsked(usual int) (rounds int, deadline time.Time, err error) {
+// roundsAsked is the number of rounds: as the argument after the name says, else the usual one within a budget of time.
+func roundsAsked(usual int, budget time.Duration) (rounds int, deadline time.Time, err error) {
 	if len(os.Args) < 3 {
 		return usual, time.Now().Add(budget), nil
 	}
@@ -159,7 +156,7 @@ func roundsAsked(usual int) (rounds int, deadline time.Time, err error) {
 
 // engineKill kills the engine at random times.
 func engineKill() (figures []Figure, err error) {
-	rounds, deadline, err := roundsAsked(100)
+	rounds, deadline, err := roundsAsked(100, 40*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -229,13 +226,25 @@ func failpoints() (names []string, err error) {
 	return slices.Compact(names), nil
 }
 
+// killAt runs an engine that kills itself at a failpoint, and reports whether it got there in time.
+func (c *crashes) killAt(name string, hit int) (killed bool, err error) {
+	ch, err := c.start(engineSpec{Failpoint: name, Hit: hit})
+	if err != nil {
+		return false, err
+	}
+	if killed, err = ch.wait(2 * time.Second); err != nil || killed {
+		return killed, err
+	}
+	return false, ch.kill()
+}
+
 // engineFailpoints has the engine kill itself at every failpoint, the first time it gets there and later.
 func engineFailpoints() (figures []Figure, err error) {
 	names, err := failpoints()
 	if err != nil {
 		return nil, err
 	}
-	rounds, deadline, err := roundsAsked(3)
+	rounds, deadline, err := roundsAsked(3, 30*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -262,19 +271,16 @@ func engineFailpoints() (figures []Figure, err error) {
 			if round > 0 {
 				hit += rand.IntN(10)
 			}
-			ch, err := c.start(engineSpec{Failpoint: name, Hit: hit})
-			if err != nil {
-				return nil, err
+			killed, err := c.killAt(name, hit)
+			if err == nil && !killed { // what went on meanwhile may lead there now
+				killed, err = c.killAt(name, 1)
 			}
-			killed, err := ch.wait(3 * time.Second)
 			if err != nil {
 				return nil, err
 			}
 			if killed {
 				reached[name]++
 				kills++
-			} else if err := ch.kill(); err != nil {
-				return nil, err
 			}
 		}
 	}
