@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-plugin"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -86,6 +87,10 @@ func be(what string, args []string) {
 	case "closes-stdout":
 		_ = os.Stdout.Close()
 		forever()
+	case "other-cookie": // a plugin of another product
+		other := handshake()
+		other.MagicCookieKey = "ANOTHER_PRODUCT"
+		plugin.Serve(&plugin.ServeConfig{HandshakeConfig: other, GRPCServer: plugin.DefaultGRPCServer})
 	case "old-handshake":
 		fmt.Println("1|99|unix|/tmp/x|grpc|")
 		forever()

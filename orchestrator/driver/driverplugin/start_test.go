@@ -32,6 +32,7 @@ func TestStartFailures(t *testing.T) {
 		"huge":           {faas.ErrInvalidArgument, "xxxx"},
 		"closes-stdout":  {faas.ErrInvalidArgument, "not a driver plugin"},
 		"old-handshake":  {faas.ErrInvalidArgument, "99"},
+		"other-cookie":   {faas.ErrUnavailable, "This binary is a plugin"},
 		"net-rpc":        {faas.ErrUnavailable, "netrpc"},
 		"no-certificate": {faas.ErrUnavailable, ""},
 		"fork":           {faas.ErrUnavailable, "child"},
