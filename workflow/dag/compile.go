@@ -21,7 +21,7 @@ func Language() workflow.Language { return language{} }
 func (language) Name() string { return name }
 
 func (language) Compile(d *workflow.Definition) (workflow.Program, error) {
-	c := compiler{doc: &source.Document{}}
+	c := compiler{doc: &source.Document{}, durability: d.Durability}
 	var spec Spec
 	c.doc.Read(d.Source, &spec)
 	program := c.compile(&spec, "")
@@ -42,15 +42,17 @@ func Parse(text string) (Spec, error) {
 
 // compiler turns a Spec into a Program and collects the faults.
 type compiler struct {
-	doc    *source.Document
-	tasks  []task
-	from   []*Task          // by task
-	at     []string         // by task, where it stands
-	byName map[string]int32 // tasks by full name
-	groups map[string]*group
-	order  []string // of groups, outer ones first
-	needs  [][]int32
-	graph  *taskgraph.Graph
+	doc *source.Document
+	// durability is passed on to the executions of mapped groups.
+	durability workflow.Durability
+	tasks      []task
+	from       []*Task          // by task
+	at         []string         // by task, where it stands
+	byName     map[string]int32 // tasks by full name
+	groups     map[string]*group
+	order      []string // of groups, outer ones first
+	needs      [][]int32
+	graph      *taskgraph.Graph
 	// upstream are references that need their target to come before.
 	upstream []claim
 }

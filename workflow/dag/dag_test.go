@@ -142,6 +142,14 @@ tasks:
 	require.Equal(t, workflow.ChildOptions{Detached: true, OnClose: workflow.ChildStays}, *opened[2].Child)
 }
 
+func TestAMappedGroupIsAsDurableAsItsParent(t *testing.T) {
+	d := &workflow.Definition{Durability: workflow.Express, Source: "tasks: {g: {expand: {over: [1]}, tasks: {x: {call: x}}}}"}
+	p, err := dag.Language().Compile(d)
+	require.NoError(t, err)
+	opened := programtest.Play(t, p, d, programtest.Case{}).Opened()
+	require.Equal(t, workflow.Express, opened[0].Child.Definition.Durability)
+}
+
 func TestDataInterval(t *testing.T) {
 	const source = "tasks: {a: {input: [{from: run.interval.start}, {from: run.interval.end}, {from: run.started}]}}"
 	r := play(t, programtest.Case{Source: source, Attributes: map[string]string{dag.IntervalStart: "2026-01-01T00:00:00Z", dag.IntervalEnd: "2026-01-02T00:00:00Z"}})

@@ -325,9 +325,9 @@ func (c *compiler) mappedGroup(t *task, from *Task, at string) {
 		c.doc.Fault(at, "cannot be written: %v", err)
 		return
 	}
-	sub := compiler{doc: c.doc}
+	sub := compiler{doc: c.doc, durability: c.durability}
 	sub.compile(&inner, at)
-	t.child = &workflow.ChildOptions{Definition: &workflow.Definition{Ref: faas.Ref{Name: "group"}, Language: name, Source: string(text)}}
+	t.child = &workflow.ChildOptions{Definition: &workflow.Definition{Ref: faas.Ref{Name: "group"}, Language: name, Source: string(text), Durability: c.durability}}
 }
 
 // options reads how steps are run.
