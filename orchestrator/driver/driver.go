@@ -4,6 +4,9 @@
 // (Go handlers in the platform's process), procdriver (operating-system
 // processes) and dockerdriver (containers); drivertest is the conformance kit.
 //
+// Simple makes a driver of one function, driverplugin puts any driver into a process of its
+// own, and the README of this directory is the guide for those who write one.
+//
 // A driver starts things and names endpoints. It is never on the data path: the
 // router talks to the endpoint.
 //
