@@ -207,8 +207,8 @@ func (x *run) takeTurn(facts []fact) (mine *call, stuck bool) {
 // conclude makes the turn's events durable and acts on them.
 func (x *run) conclude() (mine *call, stuck bool) {
 	if len(x.events) > 0 {
-		if err := x.append(); err != nil {
-			return nil, x.appendFailed(err)
+		if err := x.append(); err != nil && x.appendFailed(err) {
+			return nil, true
 		}
 	}
 	return x.act(), false
@@ -280,12 +280,13 @@ func (x *run) closed() bool { return !x.l.status.Open() }
 // append commits the turn's events.
 func (x *run) append() error {
 	b := &x.batch
-	b.Execution, b.After, b.Events, b.Payloads = x.ref, x.durable, x.events, x.source.pending()
-	b.Record = nil
-	if x.refreshRecord() || b.After == 0 {
-		b.Record = &x.record
+	if b.Events == nil { // else it is one that was not stored, tried once more as it is
+		b.Execution, b.After, b.Events, b.Payloads = x.ref, x.durable, x.events, x.source.pending()
+		if x.refreshRecord() || b.After == 0 {
+			b.Record = &x.record
+		}
+		x.mark(b)
 	}
-	x.mark(b)
 	failpoint.Hit("engine/before-append")
 	if err := x.store.Append(context.Background(), b); err != nil {
 		return err

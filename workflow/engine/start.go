@@ -25,7 +25,7 @@ func (e *Engine) Start(ctx context.Context, req workflow.StartRequest) (workflow
 	if ctx.Err() != nil {
 		return workflow.ExecutionRef{}, faas.ContextError(ctx, component, "start", req.Workflow.String())
 	}
-	o := origin{id: req.ID, input: req.Input, attributes: req.Attributes, timeout: req.Timeout}
+	o := origin{input: req.Input, attributes: req.Attributes, timeout: req.Timeout}
 	if err := e.resolve(ctx, &o, req.Workflow, req.Definition); err != nil {
 		return workflow.ExecutionRef{}, err
 	}
@@ -116,7 +116,6 @@ func (e *Engine) reuse(ctx context.Context, latest *workflow.Execution, digest f
 
 // origin is what an execution is started with.
 type origin struct {
-	id         string
 	compiled   *compiled
 	input      workflow.Payload
 	attributes map[string]string

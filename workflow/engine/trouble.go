@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/workflow"
 )
 
 // parked is why the Program of an execution does not go on.
@@ -94,7 +95,8 @@ func (x *run) seal(err error) {
 	x.e.log.Error("an execution's log was changed by somebody else", "execution", x.ref.String(), "error", err)
 	x.parked, x.sealed = &parked{err: err}, true
 	clear(x.events)
-	x.events = x.events[:0]
+	x.events, x.batch = x.events[:0], workflow.Batch{}
+	x.l.status = workflow.StatusRunning
 	x.l.fx.reset()
 	for s := x.l.first; s != nil; s = s.next {
 		x.dropAttempt(s)

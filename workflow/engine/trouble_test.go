@@ -65,6 +65,9 @@ func TestNoSpace(t *testing.T) {
 		x2 := f.wait(t, ref)
 		assert.Equal(t, "55", text(t, x2.Output))
 		assert.Len(t, g.headers, 10, "nothing was done twice")
+		stored, err := f.Get(t.Context(), ref)
+		require.NoError(t, err)
+		assert.Equal(t, workflow.StatusSucceeded, stored.Status)
 		_, err = f.Start(t.Context(), named("par"))
 		assert.NoError(t, err)
 	})
@@ -269,4 +272,28 @@ func TestPools(t *testing.T) {
 	assert.Equal(t, workflow.StatusSucceeded, f.wait(t, first).Status)
 	assert.Equal(t, workflow.StatusSucceeded, f.wait(t, second).Status)
 	assert.Len(t, g.headers, 2)
+}
+
+// TestNoSpaceForTheEnd: the batch that closes an execution is refused at first, and stored whole later.
+func TestNoSpaceForTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		var s troubled
+		f := setUp(t, scripts{"one": tree{1, false}}, func(c *engine.Config) {
+			s.Store = c.Store
+			c.Store, c.Functions, c.Limits.Snapshot = &s, g, 1
+		})
+		ref, err := f.Start(t.Context(), named("one"))
+		require.NoError(t, err)
+		<-g.called
+		s.failWith(faas.ErrExhausted)
+		close(g.open)
+		time.Sleep(time.Minute)
+		s.failWith(nil)
+		assert.Equal(t, workflow.StatusSucceeded, f.wait(t, ref).Status)
+		stored, err := f.Get(t.Context(), ref)
+		require.NoError(t, err)
+		assert.Equal(t, workflow.StatusSucceeded, stored.Status)
+		assert.Equal(t, "1", text(t, stored.Output))
+	})
 }
