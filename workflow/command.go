@@ -167,7 +167,8 @@ const (
 // Request headers that the engine adds to a function's request.
 const (
 	// HeaderIdempotencyKey carries ExecutionRef.Key of the step: the same for every attempt and every delivery
-	// (draft-ietf-httpapi-idempotency-key-header).
+	// (draft-ietf-httpapi-idempotency-key-header). In the logs after a CommandContinue, where step IDs may be used
+	// again, the run is followed by the log's number: "namespace/id#1.2/step".
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderAttempt carries the attempt number, from 1. After a crash it also counts deliveries that may have been.
 	HeaderAttempt = "X-Joinery-Attempt"

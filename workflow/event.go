@@ -117,7 +117,7 @@ type Event struct {
 	Node string `json:"node,omitempty"`
 	// Name is a signal's name, or what a step's Command targeted.
 	Name string `json:"name,omitempty"`
-	// Attempt is the attempt that ended, from 1.
+	// Attempt is the attempt that ended, from 1; of an ExecutionContinued, the number of the log that it begins.
 	Attempt int `json:"attempt,omitempty"`
 	// Began is when that attempt was started; zero for steps that do not run.
 	Began time.Time `json:"began,omitzero"`
@@ -127,7 +127,8 @@ type Event struct {
 	Due time.Time `json:"due,omitzero"`
 	// Rule is the index of the retry rule that applied (StepRetrying).
 	Rule int `json:"rule,omitempty"`
-	// From is the Seq of the signal that ended a wait.
+	// From is the Seq of the signal that ended a wait; of a signal that another execution sent, the
+	// sender's own number of it: with Node, the sender, it tells a repeated delivery.
 	From uint64 `json:"from,omitempty"`
 	// Undone are the Seqs that a redrive undoes, ascending.
 	Undone []uint64 `json:"undone,omitempty"`
