@@ -45,6 +45,7 @@ func (s *Store) options(c Config) *pebble.Options {
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].BlockSize = 8 << 10 // of a damaged one nothing is served, and the library searches it for the bit
 		o.Levels[i].IndexBlockSize = 256 << 10
 	}
 	return o

@@ -53,7 +53,6 @@ func doubleOf(s workflow.Store) *double {
 
 // device plays a disk that outlives the stores opened over it, can fail once and be damaged.
 type device struct {
-	mem      *memstore.Store
 	failNext bool
 	damaged  workflow.ExecutionRef
 }

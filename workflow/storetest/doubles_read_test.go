@@ -144,8 +144,10 @@ var brokenReads = map[string][]func(*double){
 		d.recover = func(ctx context.Context) iter.Seq2[*workflow.Recovered, error] {
 			return func(yield func(*workflow.Recovered, error) bool) {
 				for r, err := range d.Store.Recover(ctx) {
-					if !yield(r, err) || !yield(r, err) {
-						return
+					for range 2 {
+						if !yield(r, err) {
+							return
+						}
 					}
 				}
 			}
