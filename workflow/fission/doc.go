@@ -32,7 +32,7 @@
 //
 // # Differences from Fission
 //
-// An item of foreach, or another value that a loop passes on, is never evaluated as an expression. Unknown fields are passed
+// A runtime other than internal, http and https only says that a function is meant. An item of foreach, or another value that a loop passes on, is never evaluated as an expression. Unknown fields are passed
 // over, but those that differ from a known one in case are faults. Protobuf answers are not read.
 //
 // # Errors
