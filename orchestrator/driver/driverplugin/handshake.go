@@ -15,6 +15,9 @@ func handshake() plugin.HandshakeConfig {
 		MagicCookieValue: "7c1f0a86-33d5-4a0b-b1a5-6e2a35f8c1d2"}
 }
 
+// socketDirPrefix begins the name of the directory that the host makes for a plugin's socket.
+const socketDirPrefix = "joinery-plugin-"
+
 // wire is how go-plugin is told of the services; s is nil on the host's side.
 type wire struct {
 	plugin.NetRPCUnsupportedPlugin

@@ -104,10 +104,10 @@ func launch(ctx context.Context, path string, o Options, apis []int32) (*link, e
 // socketDir makes a private directory for the plugin's socket.
 func socketDir() (string, error) {
 	const most = 107 - len("/plugin1234567890") // unix(7)
-	dir, err := os.MkdirTemp("", "joinery-plugin-")
+	dir, err := os.MkdirTemp("", socketDirPrefix)
 	if err == nil && len(dir) > most {
 		_ = os.Remove(dir)
-		dir, err = os.MkdirTemp("/tmp", "joinery-plugin-")
+		dir, err = os.MkdirTemp("/tmp", socketDirPrefix)
 	}
 	return dir, err
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -47,6 +49,10 @@ func serveAPIs(open func(ctx context.Context, log *slog.Logger) (driver.Driver, 
 	leave := func(why string) {
 		once.Do(func() {
 			cancel()
+			// The platform made it for this process alone, and cannot remove it any more.
+			if dir := os.Getenv(plugin.EnvUnixSocketDir); strings.HasPrefix(filepath.Base(dir), socketDirPrefix) {
+				_ = os.RemoveAll(dir)
+			}
 			if s.keep.Load() {
 				os.Exit(0)
 			}
