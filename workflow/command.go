@@ -61,7 +61,7 @@ type Command struct {
 	Step string
 	// Node is the step's place in the definition: a Node of its Graph. Empty: the same as Step.
 	Node string
-	// Target is the function (CommandCall) or workflow (CommandChild).
+	// Target is the function (CommandCall) or workflow (CommandChild). An empty namespace is the execution's.
 	Target faas.Ref
 	// Name is the activity or the signal.
 	Name string

@@ -43,7 +43,7 @@ type Task struct {
 	// Description is for people.
 	Description string `json:"description,omitempty"`
 
-	// Call invokes a function, "[namespace/]name[@version]".
+	// Call invokes a function, "[namespace/]name[@version]"; the namespace is the execution's unless named.
 	Call string `json:"call,omitempty"`
 	// Activity is done by a pull worker that polls this name.
 	Activity string `json:"activity,omitempty"`

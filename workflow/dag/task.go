@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/joinery/faas"
@@ -178,6 +179,9 @@ func (c *compiler) ref(at, text string) faas.Ref {
 	r, err := faas.ParseRef(text)
 	if err != nil {
 		c.doc.Fault(at, "%s", faultText(err))
+	}
+	if !strings.Contains(text, "/") {
+		r.Namespace = "" // the execution's
 	}
 	return r
 }

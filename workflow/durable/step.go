@@ -27,12 +27,13 @@ type ChildOptions struct {
 	workflow.ChildOptions
 }
 
-// Call opens a step that invokes a function with in, as JSON (a workflow.Payload is passed on as it
+// Call opens a step that invokes a function, one of the execution's namespace unless it names another, with in, as JSON (a workflow.Payload is passed on as it
 // is, nil is an empty body), and returns the future of its answer. Answers that are no JSON can
 // be had as workflow.Payload, []byte and string. o may be nil. What is wrong with
 // the arguments, Get says: ErrInvalidArgument.
 func Call[T any](ctx Context, fn faas.Ref, in any, o *CallOptions) Future[T] {
 	ctx.x.enter()
+	fn = ctx.within(fn)
 	f := &future{x: ctx.x, kind: workflow.CommandCall, target: fn, node: fn.Name}
 	err := fn.Validate()
 	cmd := workflow.Command{Target: fn}
@@ -42,6 +43,14 @@ func Call[T any](ctx Context, fn faas.Ref, in any, o *CallOptions) Future[T] {
 	}
 	ctx.openWith(f, f.node, cmd, in, err)
 	return Future[T]{f}
+}
+
+// within gives a function or workflow without a namespace that of the execution.
+func (c Context) within(ref faas.Ref) faas.Ref {
+	if ref.Namespace == "" {
+		ref.Namespace = c.x.start.Execution.Namespace
+	}
+	return ref
 }
 
 // Activity opens a step that a pull worker takes from the queue of that name (see workflow.Workers).
@@ -66,6 +75,7 @@ func Child[T any](ctx Context, definition faas.Ref, in any, o *ChildOptions) Fut
 	if o != nil && o.Definition != nil {
 		definition = o.Definition.Ref
 	}
+	definition = ctx.within(definition)
 	f := &future{x: ctx.x, kind: workflow.CommandChild, target: definition, node: definition.Name}
 	err := definition.Validate()
 	cmd := workflow.Command{Target: definition}

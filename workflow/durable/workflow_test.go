@@ -110,7 +110,7 @@ func TestEveryKindOfStep(t *testing.T) {
 	require.Equal(t, "Pack", c.Name)
 	require.Same(t, &options.StepOptions, c.Options)
 	h.succeed("activity:pack-it", answer{"box"})
-	require.Equal(t, fn("ship"), h.command("child:ship").Target)
+	require.Equal(t, fn("ship").WithDefaults(), h.command("child:ship").Target)
 	h.succeed("child:ship", "at sea")
 	require.Equal(t, h.now.Add(time.Hour), h.command("timer:1").Due)
 	h.succeed("timer:1", nil)

@@ -115,6 +115,11 @@ func (w *wanted) try() error {
 	var inline *workflow.Definition
 	if c.Child != nil {
 		inline, o.attributes = c.Child.Definition, c.Child.Attributes
+		if inline != nil && inline.Ref.Namespace == "" {
+			d := *inline
+			d.Ref.Namespace = w.ref.Namespace
+			inline = &d
+		}
 	}
 	if err := w.ref.Validate(); err != nil {
 		return err

@@ -84,7 +84,9 @@ func (l *ledger) openStep(c *workflow.Command) {
 	if s.cmd.Node == "" {
 		s.cmd.Node = s.cmd.Step
 	}
-	s.cmd.Target = s.cmd.Target.WithDefaults()
+	if s.cmd.Target.Namespace == "" {
+		s.cmd.Target.Namespace = l.ref.Namespace
+	}
 	if lost, ok := l.failed[c.Step]; ok {
 		s.lost, s.attempt = lost, lost+1
 		delete(l.failed, c.Step)

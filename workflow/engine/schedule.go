@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -133,10 +134,24 @@ func (s *schedule) describe(c *call) {
 	if _, ok := s.described[c.ready.Workflow]; ok {
 		return
 	}
+	if len(s.described) == maxKept {
+		clear(s.described) // a graph given twice does no harm
+	}
 	s.described[c.ready.Workflow] = struct{}{}
 	if g, ok := c.run.program.(workflow.Grapher); ok {
-		s.learn.Describe(c.ready.Workflow, g.Graph())
+		s.learn.Describe(c.ready.Workflow, within(c.ready.Workflow.Namespace, g.Graph()))
 	}
+}
+
+// within gives functions without a namespace that of the workflow.
+func within(namespace string, g *workflow.Graph) *workflow.Graph {
+	named := &workflow.Graph{Nodes: slices.Clone(g.Nodes), Edges: g.Edges}
+	for i := range named.Nodes {
+		if f := &named.Nodes[i].Function; f.Name != "" && f.Namespace == "" {
+			f.Namespace = namespace
+		}
+	}
+	return named
 }
 
 // withdraw takes a call back unless it was decided to run it.

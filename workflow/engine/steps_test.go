@@ -61,6 +61,25 @@ func TestRequestOfAStep(t *testing.T) {
 	assert.Equal(t, http.Header{"X-Mine": {"1"}, "Content-Type": {"application/json"}, workflow.HeaderAttempt: {"1"}, workflow.HeaderIdempotencyKey: {"default/x#1/a"}}, got.Header)
 }
 
+// A target without a namespace is one of the execution's own.
+func TestTargetsAreOfTheExecutionsNamespace(t *testing.T) {
+	call := func(target faas.Ref) workflow.Command {
+		return workflow.Command{Kind: workflow.CommandCall, Step: "a", Target: target}
+	}
+	one := workflow.Definition{Ref: faas.Ref{Name: "inline"}, Language: "script", Source: "one"}
+	f := setUp(t, scripts{
+		"one":   single(call(faas.Ref{Name: "f"})),
+		"other": single(call(faas.Ref{Namespace: "other", Name: "f"})),
+		"child": single(workflow.Command{Kind: workflow.CommandChild, Step: "c", Child: &workflow.ChildOptions{Definition: &one}}),
+	}, functions(func(_ context.Context, req *faas.Request) (*faas.Response, error) {
+		return &faas.Response{Body: faas.String(req.Function.String())}, nil
+	}))
+	for source, want := range map[string]string{"one": "shop/f", "other": "other/f", "child": "shop/f"} {
+		x := f.run(t, workflow.StartRequest{Definition: &workflow.Definition{Ref: faas.Ref{Namespace: "shop", Name: source}, Language: "script", Source: source}})
+		assert.Equal(t, want, text(t, x.Output), source)
+	}
+}
+
 func TestFailuresAreNamed(t *testing.T) {
 	answer := func(status int, body string) func() (*faas.Response, error) {
 		return func() (*faas.Response, error) { return &faas.Response{Status: status, Body: faas.String(body)}, nil }

@@ -101,6 +101,9 @@ func parseTarget(run string) (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("the function reference %.80q is not [runtime://][namespace/]name in lower case", run)
 	}
+	if !strings.Contains(rest, "/") {
+		ref.Namespace = "" // the execution's
+	}
 	return target{ref: ref}, nil
 }
 
