@@ -45,7 +45,7 @@ func main() {
 // run prints the table for the packages (default: all) and reports whether all passed.
 func run(packages []string) (ok bool, err error) {
 	if len(packages) == 0 {
-		packages = []string{"./..."}
+		packages = []string{"work"}
 	}
 	cmd := exec.Command("go", append([]string{"test", "-json", "-run", "^" + prefix}, packages...)...)
 	cmd.Stderr = os.Stderr
