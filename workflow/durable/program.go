@@ -16,6 +16,8 @@ type program struct {
 	// stuck are the states, by workflow.ExecutionRef, whose code did not come back: an execution is not run again before, so
 	// that no more than one goroutine hangs for it.
 	stuck sync.Map
+	// buffers of commands, as *[]workflow.Command.
+	buffers sync.Pool
 }
 
 var (
@@ -42,7 +44,10 @@ func (p *program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 		}
 		p.stuck.Delete(e.Start.Execution)
 		x = newExecution(p, e)
-	} else {
+	}
+	buffer := p.borrow()
+	x.commands = *buffer
+	if !starts {
 		err = x.feed(e)
 	}
 	if err == nil {
@@ -55,9 +60,30 @@ func (p *program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 	if x.ended {
 		p.Release(x)
 	}
-	commands := x.commands
+	commands := append([]workflow.Command(nil), x.commands...)
+	p.giveBack(buffer, x.commands)
 	x.commands = nil
 	return x, commands, nil
+}
+
+// borrow returns an empty buffer for the commands of one event, with the room that earlier ones needed.
+func (p *program) borrow() *[]workflow.Command {
+	if b, ok := p.buffers.Get().(*[]workflow.Command); ok {
+		return b
+	}
+	return new([]workflow.Command)
+}
+
+// maxLent is the largest buffer that is kept.
+const maxLent = 1024
+
+func (p *program) giveBack(b *[]workflow.Command, used []workflow.Command) {
+	if cap(used) > maxLent {
+		return
+	}
+	clear(used)
+	*b = used[:0]
+	p.buffers.Put(b)
 }
 
 // Snapshot is ErrUnimplemented: the state is the stacks of coroutines. Recovery folds the log.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 
 	"github.com/joinery/faas"
@@ -65,8 +64,8 @@ func parallel(runs []*run, f func(*run)) {
 	wg.Wait()
 }
 
-// loadAll folds every open execution, on all processors. All of them are in the table before the first goes
-// on, since a child's end must find its parent.
+// loadAll folds every open execution, more at once than there are processors, since code is waited for.
+// All of them are in the table before the first goes on, since a child's end must find its parent.
 func (e *Engine) loadAll(ctx context.Context) ([]*run, error) {
 	type stored struct {
 		store workflow.Store
@@ -77,7 +76,7 @@ func (e *Engine) loadAll(ctx context.Context) ([]*run, error) {
 	var folding sync.WaitGroup
 	var mu sync.Mutex
 	var runs []*run
-	for range runtime.GOMAXPROCS(0) {
+	for range recoverers {
 		folding.Go(func() {
 			for s := range feed {
 				x := e.recoverRun(s.store, s.r, s.err)
