@@ -18,6 +18,8 @@ const (
 	removeRetry   = 100 * time.Millisecond
 	removeTries   = 8 // 25 s in sum
 	removeTimeout = 5 * time.Second
+	// removeAgain is when a removal that was accepted is asked for once more.
+	removeAgain = time.Second
 )
 
 // explainWithin bounds how long a call that broke off waits for the news of the instance's end.
@@ -186,34 +188,46 @@ func (i *instance) remove() *removal {
 	return i.removal
 }
 
+// removing has the workload removed, and asks again until it is gone: the news of its end does not come
+// when it ended before the watch began.
 func (i *instance) removing(r *removal) {
-	defer close(r.done)
+	accepted := false
+	settle := func() {
+		if !accepted {
+			accepted = true
+			close(r.done)
+		}
+	}
+	defer settle()
 	delay := removeRetry
 	for n := 0; ; n++ {
 		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		err := i.d.cfg.Resources.Remove(ctx, i.id)
 		cancel()
 		switch {
-		case err == nil:
-			return
+		case err == nil && !accepted:
+			settle()
+			delay = removeAgain
 		case errors.Is(err, faas.ErrNotFound):
 			i.observe(orchestrator.Status{ID: i.id, Phase: orchestrator.PhaseGone})
 			return
 		case errors.Is(err, faas.ErrClosed):
 			i.lost(err)
 			return
-		case n == removeTries:
+		case n >= removeTries && !accepted:
 			i.d.log.Warn("an instance cannot be removed", "instance", i.id, "error", err)
 			i.mu.Lock()
 			defer i.mu.Unlock()
 			r.err, i.removal = err, nil // the next Stop tries again
 			return
 		}
+		again := time.NewTimer(delay)
 		select {
 		case <-i.gone:
+			again.Stop()
 			return
-		case <-time.After(delay):
-			delay *= 2
+		case <-again.C:
+			delay = min(2*delay, resync)
 		}
 	}
 }
