@@ -145,7 +145,7 @@ type Start struct {
 	// Execution is the execution's own name.
 	Execution ExecutionRef `json:"execution"`
 	// Definition is the pinned definition: its source is in the log itself, so that an execution outlives its
-	// registry's record. The engine stores one copy by reference when it is large.
+	// registry's record.
 	Definition Definition `json:"definition"`
 	// Seed is random: what a Program derives tokens and random numbers from.
 	Seed uint64 `json:"seed"`
