@@ -5,16 +5,17 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
-var aliasClauses = []clause[Harness]{
-	{"alias/set-and-move", func(tb testing.TB, h Harness) {
+var aliasClauses = []clause{
+	{Name: "alias/set-and-move", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		publish(tb, r, "a", 2)
 		first := setAlias(tb, r, "a@live", "1")
-		if want := (registry.Alias{Ref: ref(tb, "a@live"), Target: "1", Revision: revision(tb, r)}); first != want {
+		if want := (registry.Alias{Ref: kit.Ref(tb, "a@live"), Target: "1", Revision: revision(tb, r)}); first != want {
 			tb.Errorf("SetAlias returned %+v, want %+v", first, want)
 		}
 		wantSame(tb, "live", get(tb, r, "a@live"), get(tb, r, "a@1"))
@@ -24,7 +25,7 @@ var aliasClauses = []clause[Harness]{
 		}
 		wantSame(tb, "live, moved", get(tb, r, "a@live"), get(tb, r, "a@2"))
 	}},
-	{"alias/does-not-follow-publishes", func(tb testing.TB, h Harness) {
+	{Name: "alias/does-not-follow-publishes", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		setAlias(tb, r, "a@live", "1")
@@ -32,18 +33,18 @@ var aliasClauses = []clause[Harness]{
 		wantNumber(tb, "live", get(tb, r, "a@live"), "1")
 		wantNumber(tb, "the latest", get(tb, r, "a"), "2")
 	}},
-	{"alias/belongs-to-its-function", func(tb testing.TB, h Harness) {
+	{Name: "alias/belongs-to-its-function", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		publish(tb, r, "b", 1)
 		publish(tb, r, "ns/a", 1)
 		setAlias(tb, r, "a@live", "1")
 		for _, name := range []string{"b@live", "ns/a@live"} {
-			_, err := r.Get(tb.Context(), ref(tb, name))
-			wantClass(tb, err, faas.ErrNotFound, "Get(%s), an alias of another function", name)
+			_, err := r.Get(tb.Context(), kit.Ref(tb, name))
+			kit.WantClass(tb, err, faas.ErrNotFound, "Get(%s), an alias of another function", name)
 		}
 	}},
-	{"alias/list", func(tb testing.TB, h Harness) {
+	{Name: "alias/list", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		publish(tb, r, "b", 1)
@@ -52,7 +53,7 @@ var aliasClauses = []clause[Harness]{
 		c, a, b := setAlias(tb, r, "a@c", "1"), setAlias(tb, r, "a@a", "1"), setAlias(tb, r, "a@b-9", "1")
 		want = append(want, a, b, c)
 		list := func(name string) []registry.Alias {
-			l, err := r.ListAliases(tb.Context(), ref(tb, name))
+			l, err := r.ListAliases(tb.Context(), kit.Ref(tb, name))
 			if err != nil {
 				tb.Errorf("ListAliases(%s): %v", name, err)
 			}
@@ -67,49 +68,49 @@ var aliasClauses = []clause[Harness]{
 			tb.Errorf("the aliases of an unknown function: %v", got)
 		}
 	}},
-	{"alias/delete", func(tb testing.TB, h Harness) {
+	{Name: "alias/delete", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		setAlias(tb, r, "a@live", "1")
 		setAlias(tb, r, "a@old", "1")
-		if err := r.DeleteAlias(tb.Context(), ref(tb, "a@live")); err != nil {
+		if err := r.DeleteAlias(tb.Context(), kit.Ref(tb, "a@live")); err != nil {
 			tb.Fatalf("DeleteAlias: %v", err)
 		}
-		_, err := r.Get(tb.Context(), ref(tb, "a@live"))
-		wantClass(tb, err, faas.ErrNotFound, "Get of a deleted alias")
+		_, err := r.Get(tb.Context(), kit.Ref(tb, "a@live"))
+		kit.WantClass(tb, err, faas.ErrNotFound, "Get of a deleted alias")
 		wantNumber(tb, "the other alias", get(tb, r, "a@old"), "1")
 		for _, name := range []string{"a@live", "a@never", "unknown@live", "a@1"} {
-			wantClass(tb, r.DeleteAlias(tb.Context(), ref(tb, name)), faas.ErrNotFound, "DeleteAlias(%s)", name)
+			kit.WantClass(tb, r.DeleteAlias(tb.Context(), kit.Ref(tb, name)), faas.ErrNotFound, "DeleteAlias(%s)", name)
 		}
-		wantClass(tb, r.DeleteAlias(tb.Context(), ref(tb, "a")), faas.ErrInvalidArgument, "DeleteAlias without an alias")
+		kit.WantClass(tb, r.DeleteAlias(tb.Context(), kit.Ref(tb, "a")), faas.ErrInvalidArgument, "DeleteAlias without an alias")
 		get(tb, r, "a@1")
 	}},
-	{"alias/target-must-exist", func(tb testing.TB, h Harness) {
+	{Name: "alias/target-must-exist", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		publish(tb, r, "a", 2)
 		remove(tb, r, "a@1")
 		for _, target := range []string{"1", "3", "0", "02", "18446744073709551618"} {
-			_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: ref(tb, "a@live"), Target: target}, nil)
-			wantClass(tb, err, faas.ErrNotFound, "SetAlias to %s", target)
+			_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: kit.Ref(tb, "a@live"), Target: target}, nil)
+			kit.WantClass(tb, err, faas.ErrNotFound, "SetAlias to %s", target)
 		}
-		_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: ref(tb, "unknown@live"), Target: "1"}, nil)
-		wantClass(tb, err, faas.ErrNotFound, "SetAlias of an unknown function")
-		if l, err := r.ListAliases(tb.Context(), ref(tb, "a")); err != nil || len(l) != 0 {
+		_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: kit.Ref(tb, "unknown@live"), Target: "1"}, nil)
+		kit.WantClass(tb, err, faas.ErrNotFound, "SetAlias of an unknown function")
+		if l, err := r.ListAliases(tb.Context(), kit.Ref(tb, "a")); err != nil || len(l) != 0 {
 			tb.Errorf("refused aliases are there: %v, %v", l, err)
 		}
 	}},
-	{"alias/is-not-a-number", func(tb testing.TB, h Harness) {
+	{Name: "alias/is-not-a-number", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		setAlias(tb, r, "a@live", "1")
 		for _, name := range []string{"a@1", "a@2", "a@007", "a"} {
-			_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: ref(tb, name), Target: "1"}, nil)
-			wantClass(tb, err, faas.ErrInvalidArgument, "SetAlias(%s)", name)
+			_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: kit.Ref(tb, name), Target: "1"}, nil)
+			kit.WantClass(tb, err, faas.ErrInvalidArgument, "SetAlias(%s)", name)
 		}
 		for _, target := range []string{"live", "", "-1", "x"} {
-			_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: ref(tb, "a@next"), Target: target}, nil)
-			wantClass(tb, err, faas.ErrInvalidArgument, "SetAlias to %q", target)
+			_, err := r.SetAlias(tb.Context(), registry.Alias{Ref: kit.Ref(tb, "a@next"), Target: target}, nil)
+			kit.WantClass(tb, err, faas.ErrInvalidArgument, "SetAlias to %q", target)
 		}
 		setAlias(tb, r, "a@1a", "1") // begins with a digit, is no number
 		wantNumber(tb, "1a", get(tb, r, "a@1a"), "1")

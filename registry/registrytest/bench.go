@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
@@ -22,7 +23,7 @@ func Bench(b *testing.B, h Harness) {
 		}
 	}()
 	const publishers = 64
-	together(publishers, func(i int) {
+	kit.Together(publishers, func(i int) {
 		for n := i; n < benchFunctions; n += publishers {
 			if _, err := r.Publish(b.Context(), faas.Ref{Name: fmt.Sprintf("f-%05d", n)}, sampleSpec(n), nil); err != nil {
 				b.Errorf("Publish: %v", err)
@@ -33,7 +34,7 @@ func Bench(b *testing.B, h Harness) {
 	setAlias(b, r, "f-05000@live", "1")
 
 	for name, ref := range map[string]faas.Ref{
-		"latest": ref(b, "f-05000"), "number": ref(b, "f-05000@1"), "alias": ref(b, "f-05000@live"),
+		"latest": kit.Ref(b, "f-05000"), "number": kit.Ref(b, "f-05000@1"), "alias": kit.Ref(b, "f-05000@live"),
 	} {
 		look := func(b testing.TB) {
 			if fn, err := r.Get(b.Context(), ref); err != nil || fn.Ref.Version != "1" {

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
@@ -29,26 +30,19 @@ type CodeHarness struct {
 	Skip map[string]string
 }
 
+type codeClause = kit.Clause[CodeHarness]
+
 // RunCode tests every promise of a registry.CodeStore.
 func RunCode(t *testing.T, h CodeHarness) {
 	if h.Open == nil {
 		t.Fatal("registrytest: CodeHarness.Open is required")
 	}
-	run(t, h, h.Skip, codeClauses)
+	kit.Run(t, codeClauses, h.Skip, func(testing.TB) CodeHarness { return h })
 }
 
 func (h CodeHarness) open(tb testing.TB) registry.CodeStore {
 	tb.Helper()
-	return closing(tb, h.Open(tb))
-}
-
-func closing(tb testing.TB, s registry.CodeStore) registry.CodeStore {
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Errorf("Close at the end: %v", err)
-		}
-	})
-	return s
+	return kit.Closing(tb, h.Open(tb))
 }
 
 // content is size bytes that do not repeat, made of the seed.

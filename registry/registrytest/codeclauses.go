@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
 var codeClauses = slices.Concat(codePutClauses, codeOpenClauses, codeLimitClauses, codeLifecycleClauses)
 
-var codePutClauses = []clause[CodeHarness]{
-	{"put/digest-and-size", func(tb testing.TB, h CodeHarness) {
+var codePutClauses = []codeClause{
+	{Name: "put/digest-and-size", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		for _, size := range []int{0, 1, 4095, 64 << 10, 64<<10 + 1, 3 << 20} {
 			b := content(1, size)
@@ -30,7 +31,7 @@ var codePutClauses = []clause[CodeHarness]{
 		}
 		wantBlobs(tb, "after six contents", s, 6)
 	}},
-	{"put/any-reader", func(tb testing.TB, h CodeHarness) {
+	{Name: "put/any-reader", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 100<<10)
 		for name, r := range map[string]io.Reader{
@@ -46,7 +47,7 @@ var codePutClauses = []clause[CodeHarness]{
 			wantContent(tb, s, b[:want])
 		}
 	}},
-	{"put/same-content-again", func(tb testing.TB, h CodeHarness) {
+	{Name: "put/same-content-again", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 10_000)
 		for range 3 {
@@ -55,28 +56,28 @@ var codePutClauses = []clause[CodeHarness]{
 		wantBlobs(tb, "after the same three times", s, 1)
 		wantContent(tb, s, b)
 	}},
-	{"put/failed-source-leaves-nothing", func(tb testing.TB, h CodeHarness) {
+	{Name: "put/failed-source-leaves-nothing", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 200_000)
 		for _, n := range []int{0, 1, 100_000, len(b)} {
 			_, err := s.Put(tb.Context(), failingReader(b[:n], errSource))
-			wantClass(tb, err, errSource, "Put from a source that fails after %d bytes", n)
+			kit.WantClass(tb, err, errSource, "Put from a source that fails after %d bytes", n)
 			if _, err := s.Stat(tb.Context(), blobOf(b[:n]).Digest); err == nil {
 				tb.Errorf("the %d bytes before the failure were stored", n)
 			}
 		}
 		_, err := s.Put(tb.Context(), failingReader(b, io.ErrUnexpectedEOF))
-		wantClass(tb, err, io.ErrUnexpectedEOF, "Put from a source that is cut off")
+		kit.WantClass(tb, err, io.ErrUnexpectedEOF, "Put from a source that is cut off")
 		wantBlobs(tb, "after failures", s, 0)
 		put(tb, s, b)
 	}},
-	{"put/cancelled-leaves-nothing", func(tb testing.TB, h CodeHarness) {
+	{Name: "put/cancelled-leaves-nothing", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 200_000)
 		before, cancel := context.WithCancel(tb.Context())
 		cancel()
 		_, err := s.Put(before, bytes.NewReader(b))
-		wantClass(tb, err, faas.ErrCanceled, "Put with a cancelled context")
+		kit.WantClass(tb, err, faas.ErrCanceled, "Put with a cancelled context")
 		during, cancel := context.WithCancel(tb.Context())
 		defer cancel()
 		end := make(chan error, 1)
@@ -84,14 +85,14 @@ var codePutClauses = []clause[CodeHarness]{
 			_, err := s.Put(during, &cancelingReader{bytes.NewReader(b), cancel})
 			end <- err
 		}()
-		wantClass(tb, await(tb, "the end of a cancelled Put", end), faas.ErrCanceled, "Put that is cancelled on the way")
+		kit.WantClass(tb, await(tb, "the end of a cancelled Put", end), faas.ErrCanceled, "Put that is cancelled on the way")
 		late, stop := context.WithDeadline(tb.Context(), time.Now().Add(-time.Second))
 		defer stop()
 		_, err = s.Put(late, bytes.NewReader(b))
-		wantClass(tb, err, faas.ErrTimeout, "Put after the deadline")
+		kit.WantClass(tb, err, faas.ErrTimeout, "Put after the deadline")
 		wantBlobs(tb, "after cancelled calls", s, 0)
 	}},
-	{"put/invisible-until-complete", func(tb testing.TB, h CodeHarness) {
+	{Name: "put/invisible-until-complete", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 200_000)
 		r, w := io.Pipe()
@@ -130,14 +131,14 @@ func (r *idleReader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p[:min(len(p), 100)])
 }
 
-var codeOpenClauses = []clause[CodeHarness]{
-	{"open/many-readers", func(tb testing.TB, h CodeHarness) {
+var codeOpenClauses = []codeClause{
+	{Name: "open/many-readers", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 300_000)
 		put(tb, s, b)
-		together(8, func(int) { wantContent(tb, s, b) })
+		kit.Together(8, func(int) { wantContent(tb, s, b) })
 	}},
-	{"open/close-in-the-middle", func(tb testing.TB, h CodeHarness) {
+	{Name: "open/close-in-the-middle", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 300_000)
 		r, err := s.Open(tb.Context(), put(tb, s, b).Digest)
@@ -153,7 +154,7 @@ var codeOpenClauses = []clause[CodeHarness]{
 		}
 		wantContent(tb, s, b)
 	}},
-	{"open/a-delete-does-not-disturb", func(tb testing.TB, h CodeHarness) {
+	{Name: "open/a-delete-does-not-disturb", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 1<<20)
 		d := put(tb, s, b).Digest
@@ -174,7 +175,7 @@ var codeOpenClauses = []clause[CodeHarness]{
 			tb.Errorf("after a Delete a reader got %d of %d bytes: %v", len(head)+len(rest), len(b), err)
 		}
 	}},
-	{"open/not-found", func(tb testing.TB, h CodeHarness) {
+	{Name: "open/not-found", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 1000)
 		gone := put(tb, s, b).Digest
@@ -184,30 +185,30 @@ var codeOpenClauses = []clause[CodeHarness]{
 		}
 		for _, d := range []faas.Digest{gone, blobOf(content(3, 1)).Digest} {
 			_, err := s.Open(tb.Context(), d)
-			wantClass(tb, err, faas.ErrNotFound, "Open")
+			kit.WantClass(tb, err, faas.ErrNotFound, "Open")
 			_, err = s.Stat(tb.Context(), d)
-			wantClass(tb, err, faas.ErrNotFound, "Stat")
-			wantClass(tb, s.Delete(tb.Context(), d), faas.ErrNotFound, "Delete")
+			kit.WantClass(tb, err, faas.ErrNotFound, "Stat")
+			kit.WantClass(tb, s.Delete(tb.Context(), d), faas.ErrNotFound, "Delete")
 		}
 		wantBlobs(tb, "after one of two was deleted", s, 1)
 		put(tb, s, b)
 		wantContent(tb, s, b)
 	}},
-	{"open/bad-digests", func(tb testing.TB, h CodeHarness) {
+	{Name: "open/bad-digests", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		good := string(put(tb, s, content(1, 10)).Digest)
 		for _, bad := range []string{"", "x", "sha256:", good[:70], good + "0", "sha512:" + good[7:], "SHA256:" + good[7:], strings.ToUpper(good),
 			"sha256:../../" + good[13:], "sha256:/" + good[8:], "sha256:" + strings.Repeat("\x00", 64), good[7:], strings.Repeat("a", 10_000)} {
 			d := faas.Digest(bad)
 			_, err := s.Open(tb.Context(), d)
-			wantClass(tb, err, faas.ErrInvalidArgument, "Open(%.80q)", bad)
+			kit.WantClass(tb, err, faas.ErrInvalidArgument, "Open(%.80q)", bad)
 			_, err = s.Stat(tb.Context(), d)
-			wantClass(tb, err, faas.ErrInvalidArgument, "Stat(%.80q)", bad)
-			wantClass(tb, s.Delete(tb.Context(), d), faas.ErrInvalidArgument, "Delete(%.80q)", bad)
+			kit.WantClass(tb, err, faas.ErrInvalidArgument, "Stat(%.80q)", bad)
+			kit.WantClass(tb, s.Delete(tb.Context(), d), faas.ErrInvalidArgument, "Delete(%.80q)", bad)
 		}
 		wantBlobs(tb, "after bad digests", s, 1)
 	}},
-	{"list/order", func(tb testing.TB, h CodeHarness) {
+	{Name: "list/order", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		var want []registry.Blob
 		for i := range 40 {
@@ -218,7 +219,7 @@ var codeOpenClauses = []clause[CodeHarness]{
 			tb.Errorf("List:\n got %v\nwant %v", got, want)
 		}
 	}},
-	{"list/calls-while-listing", func(tb testing.TB, h CodeHarness) {
+	{Name: "list/calls-while-listing", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		for i := range 10 {
 			put(tb, s, content(byte(i), 100))
@@ -239,17 +240,17 @@ var codeOpenClauses = []clause[CodeHarness]{
 		canceled, cancel := context.WithCancel(tb.Context())
 		cancel()
 		for _, err := range s.List(canceled) {
-			wantClass(tb, err, faas.ErrCanceled, "List with a cancelled context")
+			kit.WantClass(tb, err, faas.ErrCanceled, "List with a cancelled context")
 		}
 	}},
 }
 
-var codeLimitClauses = []clause[CodeHarness]{
-	{"limit/refuses-what-does-not-fit", func(tb testing.TB, h CodeHarness) {
+var codeLimitClauses = []codeClause{
+	{Name: "limit/refuses-what-does-not-fit", Check: func(tb testing.TB, h CodeHarness) {
 		if h.OpenLimited == nil {
 			tb.Skip("the store has no limit: CodeHarness.OpenLimited is nil")
 		}
-		s := closing(tb, h.OpenLimited(tb, 1000))
+		s := kit.Closing(tb, h.OpenLimited(tb, 1000))
 		refused := func(r io.Reader, what string) {
 			tb.Helper()
 			end := make(chan error, 1)
@@ -257,7 +258,7 @@ var codeLimitClauses = []clause[CodeHarness]{
 				_, err := s.Put(tb.Context(), r)
 				end <- err
 			}()
-			wantClass(tb, await(tb, "the refusal of "+what, end), faas.ErrExhausted, "Put of %s", what)
+			kit.WantClass(tb, await(tb, "the refusal of "+what, end), faas.ErrExhausted, "Put of %s", what)
 		}
 		refused(bytes.NewReader(content(1, 1001)), "one byte too many")
 		refused(endless{}, "an endless source")
@@ -274,15 +275,15 @@ var codeLimitClauses = []clause[CodeHarness]{
 		put(tb, s, content(5, 600))
 		wantBlobs(tb, "at the end", s, 2)
 	}},
-	{"limit/holds-under-concurrency", func(tb testing.TB, h CodeHarness) {
+	{Name: "limit/holds-under-concurrency", Check: func(tb testing.TB, h CodeHarness) {
 		if h.OpenLimited == nil {
 			tb.Skip("the store has no limit: CodeHarness.OpenLimited is nil")
 		}
-		s := closing(tb, h.OpenLimited(tb, 5000))
-		together(10, func(i int) {
+		s := kit.Closing(tb, h.OpenLimited(tb, 5000))
+		kit.Together(10, func(i int) {
 			_, err := s.Put(tb.Context(), &yielding{content(byte(i), 1000)})
 			if err != nil {
-				wantClass(tb, err, faas.ErrExhausted, "Put into a full store")
+				kit.WantClass(tb, err, faas.ErrExhausted, "Put into a full store")
 			}
 		})
 		wantBlobs(tb, "ten times a fifth of the limit", s, 5)
@@ -307,11 +308,11 @@ func (r *yielding) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-var codeLifecycleClauses = []clause[CodeHarness]{
-	{"concurrency/same-content", func(tb testing.TB, h CodeHarness) {
+var codeLifecycleClauses = []codeClause{
+	{Name: "concurrency/same-content", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		b := content(1, 100_000)
-		together(8, func(int) {
+		kit.Together(8, func(int) {
 			if got, err := s.Put(tb.Context(), bytes.NewReader(b)); err != nil || got != blobOf(b) {
 				tb.Errorf("Put: %v, %v", got, err)
 			}
@@ -319,10 +320,10 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 		})
 		wantBlobs(tb, "after the same eight times", s, 1)
 	}},
-	{"concurrency/hammer", func(tb testing.TB, h CodeHarness) {
+	{Name: "concurrency/hammer", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		const workers, rounds = 6, 15
-		together(workers, func(worker int) {
+		kit.Together(workers, func(worker int) {
 			own := content(byte(100+worker), 5000+worker)
 			for round := range rounds {
 				shared := content(byte(round%3), 3000)
@@ -335,7 +336,7 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 				// Others delete the shared ones: they are there and whole, or not there.
 				r, err := s.Open(tb.Context(), blobOf(shared).Digest)
 				if err != nil {
-					wantClass(tb, err, faas.ErrNotFound, "Open of what another deletes")
+					kit.WantClass(tb, err, faas.ErrNotFound, "Open of what another deletes")
 				} else {
 					got, err := io.ReadAll(r)
 					if err != nil || !bytes.Equal(got, shared) {
@@ -344,7 +345,7 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 					_ = r.Close()
 				}
 				if err := s.Delete(tb.Context(), blobOf(shared).Digest); err != nil {
-					wantClass(tb, err, faas.ErrNotFound, "Delete of what another deletes")
+					kit.WantClass(tb, err, faas.ErrNotFound, "Delete of what another deletes")
 				}
 				for _, err := range s.List(tb.Context()) {
 					if err != nil {
@@ -357,7 +358,7 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 			wantContent(tb, s, content(byte(100+worker), 5000+worker))
 		}
 	}},
-	{"lifecycle/closed", func(tb testing.TB, h CodeHarness) {
+	{Name: "lifecycle/closed", Check: func(tb testing.TB, h CodeHarness) {
 		s := h.open(tb)
 		d := put(tb, s, content(1, 10)).Digest
 		for range 2 {
@@ -379,10 +380,10 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 			tb.Errorf("List after Close yields %d times, want one error", n)
 		}
 		for call, err := range calls {
-			wantClass(tb, err, faas.ErrClosed, "%s after Close", call)
+			kit.WantClass(tb, err, faas.ErrClosed, "%s after Close", call)
 		}
 	}},
-	{"durability/reopen", func(tb testing.TB, h CodeHarness) {
+	{Name: "durability/reopen", Check: func(tb testing.TB, h CodeHarness) {
 		if h.Reopen == nil {
 			tb.Skip("the store is not durable: CodeHarness.Reopen is nil")
 		}
@@ -396,7 +397,7 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 		if err := s.Delete(tb.Context(), gone); err != nil {
 			tb.Fatalf("Delete: %v", err)
 		}
-		s = closing(tb, h.Reopen(tb, s))
+		s = kit.Closing(tb, h.Reopen(tb, s))
 		for i, b := range kept {
 			wantContent(tb, s, b)
 			if got, err := s.Stat(tb.Context(), blobOf(b).Digest); err != nil || got != blobOf(b) {
@@ -404,7 +405,7 @@ var codeLifecycleClauses = []clause[CodeHarness]{
 			}
 		}
 		_, err := s.Open(tb.Context(), gone)
-		wantClass(tb, err, faas.ErrNotFound, "Open of a deleted blob after a reopen")
+		kit.WantClass(tb, err, faas.ErrNotFound, "Open of a deleted blob after a reopen")
 		wantBlobs(tb, fmt.Sprint("after a reopen of ", len(kept)), s, len(kept))
 	}},
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -322,7 +323,7 @@ func TestEveryClauseNoticesABrokenCodeStore(t *testing.T) {
 		}
 		all["durability/reopen"] = append(all["durability/reopen"], h)
 	}
-	wantNoticed(t, codeClauses, all)
+	recordtb.WantNoticed(t, codeClauses, all)
 }
 
 // lasting is a harness of stores that outlive their Close, as if they were stored.
@@ -341,15 +342,8 @@ func lasting() CodeHarness {
 }
 
 func TestEveryCodeClausePassesACorrectStore(t *testing.T) {
-	h := lasting()
-	for _, c := range codeClauses {
-		if c.name != "durability/reopen" {
-			continue
-		}
-		if r := recordtb.Run(t, func(tb testing.TB) { c.check(tb, h) }); r.Failed() || r.Skipped() {
-			t.Errorf("%s fails over a correct double:\n%s", c.name, r.Recorded())
-		}
-	}
+	reopen := slices.IndexFunc(codeClauses, func(c codeClause) bool { return c.Name == "durability/reopen" })
+	recordtb.WantPassed(t, codeClauses[reopen:reopen+1], lasting())
 	RunCode(t, CodeHarness{
 		Open: func(testing.TB) registry.CodeStore { return codeDoubleOf(memcode.New(nil)) },
 		OpenLimited: func(_ testing.TB, maxBytes int64) registry.CodeStore {

@@ -8,17 +8,18 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
-var concurrencyClauses = []clause[Harness]{
-	{"concurrency/numbers-are-unique", func(tb testing.TB, h Harness) {
+var concurrencyClauses = []clause{
+	{Name: "concurrency/numbers-are-unique", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		const writers, each = 8, 20
 		got := make([][]faas.Function, writers)
-		together(writers, func(i int) {
+		kit.Together(writers, func(i int) {
 			for n := range each {
-				fn, err := r.Publish(tb.Context(), ref(tb, "a"), sampleSpec(i*each+n), nil)
+				fn, err := r.Publish(tb.Context(), kit.Ref(tb, "a"), sampleSpec(i*each+n), nil)
 				if err != nil {
 					tb.Errorf("Publish: %v", err)
 					return
@@ -42,7 +43,7 @@ var concurrencyClauses = []clause[Harness]{
 		}
 		wantNumber(tb, "the latest", get(tb, r, "a"), fmt.Sprint(writers*each))
 	}},
-	{"concurrency/watch-adds-up-to-list", func(tb testing.TB, h Harness) {
+	{Name: "concurrency/watch-adds-up-to-list", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		const workers, each = 6, 30
 		allowed := []error{faas.ErrNotFound, faas.ErrConflict}
@@ -51,9 +52,9 @@ var concurrencyClauses = []clause[Harness]{
 				tb.Errorf("%s: %v", call, err)
 			}
 		}
-		together(workers, func(i int) {
+		kit.Together(workers, func(i int) {
 			for n := range each {
-				name := ref(tb, fmt.Sprintf("f-%d", (i+n)%3))
+				name := kit.Ref(tb, fmt.Sprintf("f-%d", (i+n)%3))
 				live := name
 				live.Version = "live"
 				fn, err := r.Publish(tb.Context(), name, sampleSpec(n), nil)
@@ -102,7 +103,7 @@ var concurrencyClauses = []clause[Harness]{
 				delete(aliases, name)
 			}
 			for name, target := range aliases {
-				at := ref(tb, name)
+				at := kit.Ref(tb, name)
 				at.Version = target
 				if !versions[at.String()] {
 					tb.Fatalf("at revision %d the alias %s points to %s, which is not there", e.Revision, name, target)
@@ -112,7 +113,7 @@ var concurrencyClauses = []clause[Harness]{
 				break
 			}
 		}
-		listed := walk(tb, r, registry.Query{AllVersions: true}, nil)
+		listed := kit.Walk(tb, listed{r}, kit.Query{AllVersions: true}, nil)
 		if sum := slices.Sorted(maps.Keys(versions)); !slices.Equal(sum, slices.Sorted(slices.Values(listed))) {
 			tb.Errorf("the changes add up to\n%v\nthe list is\n%v", sum, listed)
 		}

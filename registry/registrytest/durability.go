@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
@@ -16,18 +17,12 @@ func (h Harness) durable(tb testing.TB) func(registry.Registry) registry.Registr
 		tb.Skip("the registry is not durable: Harness.Reopen is nil")
 	}
 	return func(r registry.Registry) registry.Registry {
-		r = h.Reopen(tb, r)
-		tb.Cleanup(func() {
-			if err := r.Close(); err != nil {
-				tb.Errorf("Close at the end: %v", err)
-			}
-		})
-		return r
+		return kit.Closing(tb, h.Reopen(tb, r))
 	}
 }
 
-var durabilityClauses = []clause[Harness]{
-	{"durability/records", func(tb testing.TB, h Harness) {
+var durabilityClauses = []clause{
+	{Name: "durability/records", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := h.open(tb)
 		var want []faas.Function
@@ -39,31 +34,31 @@ var durabilityClauses = []clause[Harness]{
 			for _, fn := range want {
 				wantSame(tb, "after a reopen", get(tb, r, fn.Ref.String()), fn)
 			}
-			if got := walk(tb, r, registry.Query{AllVersions: true}, nil); len(got) != len(want) {
+			if got := kit.Walk(tb, listed{r}, kit.Query{AllVersions: true}, nil); len(got) != len(want) {
 				tb.Errorf("after a reopen %d functions are listed, want %d: %v", len(got), len(want), got)
 			}
 		}
 	}},
-	{"durability/aliases", func(tb testing.TB, h Harness) {
+	{Name: "durability/aliases", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := twoAndLive(tb, h)
 		setAlias(tb, r, "a@live", "2")
 		setAlias(tb, r, "a@old", "1")
-		want, err := r.ListAliases(tb.Context(), ref(tb, "a"))
+		want, err := r.ListAliases(tb.Context(), kit.Ref(tb, "a"))
 		if err != nil {
 			tb.Fatalf("ListAliases: %v", err)
 		}
 		r = reopen(r)
-		if got, err := r.ListAliases(tb.Context(), ref(tb, "a")); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := r.ListAliases(tb.Context(), kit.Ref(tb, "a")); err != nil || !reflect.DeepEqual(got, want) {
 			tb.Errorf("aliases after a reopen:\n got %v, %v\nwant %v", got, err, want)
 		}
 		wantNumber(tb, "live", get(tb, r, "a@live"), "2")
 		rev := want[0].Revision
-		if _, err := r.SetAlias(tb.Context(), registry.Alias{Ref: ref(tb, "a@live"), Target: "1"}, &registry.AliasOptions{IfRevision: &rev}); err != nil {
+		if _, err := r.SetAlias(tb.Context(), registry.Alias{Ref: kit.Ref(tb, "a@live"), Target: "1"}, &registry.AliasOptions{IfRevision: &rev}); err != nil {
 			tb.Errorf("SetAlias if at the revision from before the reopen: %v", err)
 		}
 	}},
-	{"durability/deletions", func(tb testing.TB, h Harness) {
+	{Name: "durability/deletions", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := twoAndLive(tb, h)
 		publish(tb, r, "b", 1)
@@ -72,12 +67,12 @@ var durabilityClauses = []clause[Harness]{
 		remove(tb, r, "a")
 		r = reopen(r)
 		for _, name := range []string{"a", "a@1", "a@live", "b@2"} {
-			_, err := r.Get(tb.Context(), ref(tb, name))
-			wantClass(tb, err, faas.ErrNotFound, "Get(%s) after a reopen", name)
+			_, err := r.Get(tb.Context(), kit.Ref(tb, name))
+			kit.WantClass(tb, err, faas.ErrNotFound, "Get(%s) after a reopen", name)
 		}
 		wantNumber(tb, "b after a reopen", get(tb, r, "b"), "1")
 	}},
-	{"durability/numbers-are-not-reused", func(tb testing.TB, h Harness) {
+	{Name: "durability/numbers-are-not-reused", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := h.open(tb)
 		for _, name := range []string{"a", "a", "b", "b", "c"} {
@@ -90,7 +85,7 @@ var durabilityClauses = []clause[Harness]{
 		wantNumber(tb, "b after it was deleted", publish(tb, r, "b", 3), "3")
 		wantNumber(tb, "c", publish(tb, r, "c", 2), "2")
 	}},
-	{"durability/revisions-go-on", func(tb testing.TB, h Harness) {
+	{Name: "durability/revisions-go-on", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
@@ -104,7 +99,7 @@ var durabilityClauses = []clause[Harness]{
 			tb.Errorf("revision %d after %d", fn.Revision, before)
 		}
 	}},
-	{"durability/watch-goes-on-or-says-so", func(tb testing.TB, h Harness) {
+	{Name: "durability/watch-goes-on-or-says-so", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := twoAndLive(tb, h)
 		want := collect(tb, r, 0, 3)

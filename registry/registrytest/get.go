@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 )
 
-var getClauses = []clause[Harness]{
-	{"get/resolves", func(tb testing.TB, h Harness) {
+var getClauses = []clause{
+	{Name: "get/resolves", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		one, two, three := publish(tb, r, "ns/a", 1), publish(tb, r, "ns/a", 2), publish(tb, r, "ns/a", 3)
 		setAlias(tb, r, "ns/a@live", "2")
@@ -17,13 +18,13 @@ var getClauses = []clause[Harness]{
 			wantSame(tb, "Get("+name+")", get(tb, r, name), want)
 		}
 	}},
-	{"get/not-found", func(tb testing.TB, h Harness) {
+	{Name: "get/not-found", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		setAlias(tb, r, "a@live", "1")
 		for _, name := range []string{"b", "ns/a", "a@2", "a@0", "a@01", "a@next", "b@1", "b@live", "a@18446744073709551617", "a@99999999999999999999999"} {
-			_, err := r.Get(tb.Context(), ref(tb, name))
-			wantClass(tb, err, faas.ErrNotFound, "Get(%s)", name)
+			_, err := r.Get(tb.Context(), kit.Ref(tb, name))
+			kit.WantClass(tb, err, faas.ErrNotFound, "Get(%s)", name)
 		}
 	}},
 }

@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
 // writes are the calls that change something, over a registry with a@1, a@2 and a@live.
 func writes(ctx context.Context, tb testing.TB, r registry.Registry) map[string]error {
-	_, perr := r.Publish(ctx, ref(tb, "a"), sampleSpec(1), nil)
-	_, serr := r.SetAlias(ctx, registry.Alias{Ref: ref(tb, "a@next"), Target: "1"}, nil)
+	_, perr := r.Publish(ctx, kit.Ref(tb, "a"), sampleSpec(1), nil)
+	_, serr := r.SetAlias(ctx, registry.Alias{Ref: kit.Ref(tb, "a@next"), Target: "1"}, nil)
 	return map[string]error{
 		"Publish":     perr,
 		"SetAlias":    serr,
-		"DeleteAlias": r.DeleteAlias(ctx, ref(tb, "a@live")),
-		"Delete":      r.Delete(ctx, ref(tb, "a@2"), nil),
+		"DeleteAlias": r.DeleteAlias(ctx, kit.Ref(tb, "a@live")),
+		"Delete":      r.Delete(ctx, kit.Ref(tb, "a@2"), nil),
 	}
 }
 
@@ -29,8 +30,8 @@ func twoAndLive(tb testing.TB, h Harness) registry.Registry {
 	return r
 }
 
-var lifecycleClauses = []clause[Harness]{
-	{"lifecycle/ended-context-changes-nothing", func(tb testing.TB, h Harness) {
+var lifecycleClauses = []clause{
+	{Name: "lifecycle/ended-context-changes-nothing", Check: func(tb testing.TB, h Harness) {
 		r := twoAndLive(tb, h)
 		before := revision(tb, r)
 		canceled, cancel := context.WithCancel(tb.Context())
@@ -38,34 +39,34 @@ var lifecycleClauses = []clause[Harness]{
 		late, stop := context.WithDeadline(tb.Context(), time.Now().Add(-time.Second))
 		defer stop()
 		for call, err := range writes(canceled, tb, r) {
-			wantClass(tb, err, faas.ErrCanceled, "%s with a cancelled context", call)
+			kit.WantClass(tb, err, faas.ErrCanceled, "%s with a cancelled context", call)
 		}
 		for call, err := range writes(late, tb, r) {
-			wantClass(tb, err, faas.ErrTimeout, "%s after the deadline", call)
+			kit.WantClass(tb, err, faas.ErrTimeout, "%s after the deadline", call)
 		}
 		if now := revision(tb, r); now != before {
 			tb.Errorf("the calls took the registry from revision %d to %d", before, now)
 		}
 		wantNumber(tb, "the latest", get(tb, r, "a"), "2")
 	}},
-	{"lifecycle/closed", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/closed", Check: func(tb testing.TB, h Harness) {
 		r := twoAndLive(tb, h)
 		if err := r.Close(); err != nil {
 			tb.Fatalf("Close: %v", err)
 		}
 		calls := writes(tb.Context(), tb, r)
-		_, calls["Get"] = r.Get(tb.Context(), ref(tb, "a"))
-		_, calls["Get of nothing"] = r.Get(tb.Context(), ref(tb, "unknown"))
+		_, calls["Get"] = r.Get(tb.Context(), kit.Ref(tb, "a"))
+		_, calls["Get of nothing"] = r.Get(tb.Context(), kit.Ref(tb, "unknown"))
 		_, calls["List"] = r.List(tb.Context(), registry.Query{})
-		_, calls["ListAliases"] = r.ListAliases(tb.Context(), ref(tb, "a"))
+		_, calls["ListAliases"] = r.ListAliases(tb.Context(), kit.Ref(tb, "a"))
 		calls["Watch"] = await(tb, "the end of a watch", ending(within(tb), r, 0, func(e registry.Event) {
 			tb.Errorf("Watch after Close saw %+v", e)
 		}))
 		for call, err := range calls {
-			wantClass(tb, err, faas.ErrClosed, "%s after Close", call)
+			kit.WantClass(tb, err, faas.ErrClosed, "%s after Close", call)
 		}
 	}},
-	{"lifecycle/close-twice", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/close-twice", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for range 3 {
 			if err := r.Close(); err != nil {
@@ -73,10 +74,10 @@ var lifecycleClauses = []clause[Harness]{
 			}
 		}
 	}},
-	{"lifecycle/close-under-load", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/close-under-load", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
-		together(5, func(i int) {
+		kit.Together(5, func(i int) {
 			if i == 0 {
 				if err := r.Close(); err != nil {
 					tb.Errorf("Close: %v", err)
@@ -84,12 +85,12 @@ var lifecycleClauses = []clause[Harness]{
 				return
 			}
 			for n := range 1_000_000 {
-				_, err := r.Get(tb.Context(), ref(tb, "a"))
+				_, err := r.Get(tb.Context(), kit.Ref(tb, "a"))
 				if i == 1 {
-					_, err = r.Publish(tb.Context(), ref(tb, "a"), sampleSpec(n), nil)
+					_, err = r.Publish(tb.Context(), kit.Ref(tb, "a"), sampleSpec(n), nil)
 				}
 				if err != nil {
-					wantClass(tb, err, faas.ErrClosed, "a call during Close")
+					kit.WantClass(tb, err, faas.ErrClosed, "a call during Close")
 					return
 				}
 			}

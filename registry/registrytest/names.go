@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
@@ -24,15 +25,15 @@ var hostileNames = []string{
 var goodNames = []string{"a", "0", "9z", "a-b", "a--b", "xn--bcher-kva", "con", "null", "true", "latest",
 	strings.Repeat("a", 63), "0" + strings.Repeat("-", 61) + "z"}
 
-var nameClauses = []clause[Harness]{
-	{"names/hostile-are-refused", func(tb testing.TB, h Harness) {
+var nameClauses = []clause{
+	{Name: "names/hostile-are-refused", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		setAlias(tb, r, "a@live", "1")
 		before := revision(tb, r)
 		refused := func(err error, call, name string) {
 			tb.Helper()
-			wantClass(tb, err, faas.ErrInvalidArgument, "%s with %.40q", call, name)
+			kit.WantClass(tb, err, faas.ErrInvalidArgument, "%s with %.40q", call, name)
 			if err != nil && len(err.Error()) > 1000 {
 				tb.Errorf("%s with %.40q: an error of %d bytes", call, name, len(err.Error()))
 			}
@@ -70,9 +71,9 @@ var nameClauses = []clause[Harness]{
 		if now := revision(tb, r); now != before {
 			tb.Errorf("refused calls took the registry from revision %d to %d", before, now)
 		}
-		wantNames(tb, "what is there", walk(tb, r, registry.Query{AllVersions: true}, nil), "default/a@1")
+		kit.WantNames(tb, "what is there", kit.Walk(tb, listed{r}, kit.Query{AllVersions: true}, nil), "default/a@1")
 	}},
-	{"names/edges-are-allowed", func(tb testing.TB, h Harness) {
+	{Name: "names/edges-are-allowed", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i, name := range goodNames {
 			ref := faas.Ref{Namespace: goodNames[len(goodNames)-1-i], Name: name}
@@ -99,7 +100,7 @@ var nameClauses = []clause[Harness]{
 			}
 		}
 	}},
-	{"names/do-not-run-into-each-other", func(tb testing.TB, h Harness) {
+	{Name: "names/do-not-run-into-each-other", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i, name := range []string{"a/b", "ab/b", "a/bb", "a-b/c", "a/b-c", "a1/1", "a/11", "a/b1"} {
 			publish(tb, r, name, i)
@@ -108,10 +109,10 @@ var nameClauses = []clause[Harness]{
 		remove(tb, r, "a/b")
 		for i, name := range []string{"ab/b", "a/bb", "a-b/c", "a/b-c", "a1/1", "a/11", "a/b1"} {
 			fn := get(tb, r, name)
-			if want := sampleSpec(i + 1).Command[1]; fn.Spec.Command[1] != want || fn.Ref.Unversioned() != ref(tb, name) {
+			if want := sampleSpec(i + 1).Command[1]; fn.Spec.Command[1] != want || fn.Ref.Unversioned() != kit.Ref(tb, name) {
 				tb.Errorf("%s is %v with the command %q", name, fn.Ref, fn.Spec.Command)
 			}
-			if l, err := r.ListAliases(tb.Context(), ref(tb, name)); err != nil || len(l) != 1 || l[0].Ref.Version != "x"+fmt.Sprint(i+1) {
+			if l, err := r.ListAliases(tb.Context(), kit.Ref(tb, name)); err != nil || len(l) != 1 || l[0].Ref.Version != "x"+fmt.Sprint(i+1) {
 				tb.Errorf("the aliases of %s: %v, %v", name, l, err)
 			}
 		}

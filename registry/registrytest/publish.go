@@ -8,21 +8,22 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 )
 
-var publishClauses = []clause[Harness]{
-	{"publish/numbers-versions-from-1", func(tb testing.TB, h Harness) {
+var publishClauses = []clause{
+	{Name: "publish/numbers-versions-from-1", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i, want := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"} {
 			wantNumber(tb, "publish", publish(tb, r, "a", i), want)
 		}
 	}},
-	{"publish/functions-are-independent", func(tb testing.TB, h Harness) {
+	{Name: "publish/functions-are-independent", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for _, name := range []string{"a", "b", "one/a", "two/a"} {
 			fn := publish(tb, r, name, 1)
 			wantNumber(tb, "the first of "+name, fn, "1")
-			want := ref(tb, name)
+			want := kit.Ref(tb, name)
 			want.Version = "1"
 			if fn.Ref != want {
 				tb.Errorf("Publish(%s) made %v, want %v", name, fn.Ref, want)
@@ -33,7 +34,7 @@ var publishClauses = []clause[Harness]{
 		wantNumber(tb, "two/a", get(tb, r, "two/a"), "1")
 		wantNumber(tb, "one/a", get(tb, r, "one/a"), "2")
 	}},
-	{"publish/empty-namespace-is-the-default", func(tb testing.TB, h Harness) {
+	{Name: "publish/empty-namespace-is-the-default", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		fn, err := r.Publish(tb.Context(), faas.Ref{Name: "a"}, sampleSpec(1), nil)
 		if err != nil {
@@ -46,7 +47,7 @@ var publishClauses = []clause[Harness]{
 		}
 		wantSame(tb, "without a namespace", got, fn)
 	}},
-	{"publish/keeps-the-record", func(tb testing.TB, h Harness) {
+	{Name: "publish/keeps-the-record", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		before := time.Now()
 		fn := publish(tb, r, "a", 1)
@@ -57,13 +58,13 @@ var publishClauses = []clause[Harness]{
 		if fn.Created.Before(before.Add(-time.Second)) || fn.Created.After(time.Now().Add(time.Second)) {
 			tb.Errorf("created at %v, published at %v", fn.Created, before)
 		}
-		minimal, err := r.Publish(tb.Context(), ref(tb, "b"), faas.Spec{Contract: "handler", Command: []string{"x"}}, nil)
+		minimal, err := r.Publish(tb.Context(), kit.Ref(tb, "b"), faas.Spec{Contract: "handler", Command: []string{"x"}}, nil)
 		if err != nil {
 			tb.Fatalf("Publish of the least spec: %v", err)
 		}
 		wantSame(tb, "the least spec", get(tb, r, "b"), minimal)
 	}},
-	{"publish/revisions-grow", func(tb testing.TB, h Harness) {
+	{Name: "publish/revisions-grow", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		last := revision(tb, r)
 		for i := range 5 {
@@ -77,10 +78,10 @@ var publishClauses = []clause[Harness]{
 			last = fn.Revision
 		}
 	}},
-	{"publish/copies-the-spec", func(tb testing.TB, h Harness) {
+	{Name: "publish/copies-the-spec", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		spec := sampleSpec(1)
-		if _, err := r.Publish(tb.Context(), ref(tb, "a"), spec, nil); err != nil {
+		if _, err := r.Publish(tb.Context(), kit.Ref(tb, "a"), spec, nil); err != nil {
 			tb.Fatalf("Publish: %v", err)
 		}
 		want := get(tb, r, "a@1")
@@ -91,7 +92,7 @@ var publishClauses = []clause[Harness]{
 		spec.Labels["team"] = "changed"
 		wantSame(tb, "after the caller's spec changed", get(tb, r, "a@1"), want)
 	}},
-	{"publish/versions-never-change", func(tb testing.TB, h Harness) {
+	{Name: "publish/versions-never-change", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		var all []faas.Function
 		for i := range 5 {
@@ -104,20 +105,20 @@ var publishClauses = []clause[Harness]{
 			wantSame(tb, "after later changes", get(tb, r, want.Ref.String()), want)
 		}
 	}},
-	{"publish/reports-every-fault", func(tb testing.TB, h Harness) {
+	{Name: "publish/reports-every-fault", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		spec := sampleSpec(1)
 		spec.Timeout = -1
 		spec.Command, spec.Image = []string{""}, "Upper"
 		_, err := r.Publish(tb.Context(), faas.Ref{Name: "Upper"}, spec, nil)
-		wantClass(tb, err, faas.ErrInvalidArgument, "Publish of four faults")
+		kit.WantClass(tb, err, faas.ErrInvalidArgument, "Publish of four faults")
 		for _, field := range []string{"name", "command", "image", "timeout"} {
 			if !namesField(err, field) {
 				tb.Errorf("%v: does not name the fault in %s", err, field)
 			}
 		}
-		_, err = r.Publish(tb.Context(), ref(tb, "a@1"), sampleSpec(1), nil)
-		wantClass(tb, err, faas.ErrInvalidArgument, "Publish with a version")
+		_, err = r.Publish(tb.Context(), kit.Ref(tb, "a@1"), sampleSpec(1), nil)
+		kit.WantClass(tb, err, faas.ErrInvalidArgument, "Publish with a version")
 		if now := revision(tb, r); now != 0 {
 			tb.Errorf("refused calls made revision %d", now)
 		}

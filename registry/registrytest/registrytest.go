@@ -8,19 +8,20 @@
 //		})
 //	}
 //
-// It imports nothing but the standard library and the contract. The kit closes what it
+// It needs nothing but the standard library and the contract. The kit closes what it
 // opened. Subtest names are part of its interface: they are the keys of Harness.Skip.
 package registrytest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
@@ -42,56 +43,22 @@ type Harness struct {
 // passing never takes it.
 const patience = 30 * time.Second
 
-type clause[H any] struct {
-	name  string
-	check func(tb testing.TB, h H)
-}
+type clause = kit.Clause[Harness]
 
-var clauses = concat(publishClauses, swapClauses, aliasClauses, getClauses, listClauses,
+var clauses = slices.Concat(publishClauses, swapClauses, aliasClauses, getClauses, listClauses,
 	deleteClauses, watchClauses, nameClauses, concurrencyClauses, lifecycleClauses, durabilityClauses)
-
-func concat(lists ...[]clause[Harness]) (all []clause[Harness]) {
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
-}
 
 // Run tests every promise of a registry.Registry.
 func Run(t *testing.T, h Harness) {
 	if h.Open == nil {
 		t.Fatal("registrytest: Harness.Open is required")
 	}
-	run(t, h, h.Skip, clauses)
-}
-
-func run[H any](t *testing.T, h H, skip map[string]string, clauses []clause[H]) {
-	known := make(map[string]bool)
-	for _, c := range clauses {
-		known[c.name] = true
-		t.Run(c.name, func(t *testing.T) {
-			if reason, ok := skip[c.name]; ok {
-				t.Skip(reason)
-			}
-			c.check(t, h)
-		})
-	}
-	for name := range skip {
-		if !known[name] {
-			t.Errorf("registrytest: Skip names %q, which is no subtest", name)
-		}
-	}
+	kit.Run(t, clauses, h.Skip, func(testing.TB) Harness { return h })
 }
 
 func (h Harness) open(tb testing.TB) registry.Registry {
 	tb.Helper()
-	r := h.Open(tb)
-	tb.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			tb.Errorf("Close at the end: %v", err)
-		}
-	})
-	return r
+	return kit.Closing(tb, h.Open(tb))
 }
 
 // within returns a context that ends when a wait has taken too long.
@@ -121,19 +88,10 @@ func sampleSpec(n int) faas.Spec {
 	}
 }
 
-func ref(tb testing.TB, s string) faas.Ref {
-	tb.Helper()
-	r, err := faas.ParseRef(s)
-	if err != nil {
-		tb.Fatalf("the kit is wrong: %v", err)
-	}
-	return r
-}
-
 // publish publishes sampleSpec(n) under a name, which must work.
 func publish(tb testing.TB, r registry.Registry, name string, n int) faas.Function {
 	tb.Helper()
-	fn, err := r.Publish(tb.Context(), ref(tb, name), sampleSpec(n), nil)
+	fn, err := r.Publish(tb.Context(), kit.Ref(tb, name), sampleSpec(n), nil)
 	if err != nil {
 		tb.Fatalf("Publish(%s): %v", name, err)
 	}
@@ -142,7 +100,7 @@ func publish(tb testing.TB, r registry.Registry, name string, n int) faas.Functi
 
 func get(tb testing.TB, r registry.Registry, name string) faas.Function {
 	tb.Helper()
-	fn, err := r.Get(tb.Context(), ref(tb, name))
+	fn, err := r.Get(tb.Context(), kit.Ref(tb, name))
 	if err != nil {
 		tb.Fatalf("Get(%s): %v", name, err)
 	}
@@ -151,7 +109,7 @@ func get(tb testing.TB, r registry.Registry, name string) faas.Function {
 
 func setAlias(tb testing.TB, r registry.Registry, name, target string) registry.Alias {
 	tb.Helper()
-	a, err := r.SetAlias(tb.Context(), registry.Alias{Ref: ref(tb, name), Target: target}, nil)
+	a, err := r.SetAlias(tb.Context(), registry.Alias{Ref: kit.Ref(tb, name), Target: target}, nil)
 	if err != nil {
 		tb.Fatalf("SetAlias(%s, %s): %v", name, target, err)
 	}
@@ -160,7 +118,7 @@ func setAlias(tb testing.TB, r registry.Registry, name, target string) registry.
 
 func remove(tb testing.TB, r registry.Registry, name string) {
 	tb.Helper()
-	if err := r.Delete(tb.Context(), ref(tb, name), nil); err != nil {
+	if err := r.Delete(tb.Context(), kit.Ref(tb, name), nil); err != nil {
 		tb.Fatalf("Delete(%s): %v", name, err)
 	}
 }
@@ -173,21 +131,6 @@ func revision(tb testing.TB, r registry.Registry) faas.Revision {
 		tb.Fatalf("List: %v", err)
 	}
 	return page.Revision
-}
-
-// wantClass checks that err is an *faas.Error of the class.
-func wantClass(tb testing.TB, err error, class error, format string, args ...any) {
-	tb.Helper()
-	what := fmt.Sprintf(format, args...)
-	var e *faas.Error
-	switch {
-	case err == nil:
-		tb.Errorf("%s: no error, want %q", what, class)
-	case !errors.Is(err, class):
-		tb.Errorf("%s: %v: want the class %q", what, err, class)
-	case !errors.As(err, &e):
-		tb.Errorf("%s: %v: is a %T, not an *faas.Error", what, err, err)
-	}
 }
 
 // wantSame checks that two records are the same, the time zone of Created aside.

@@ -3,7 +3,6 @@ package registrytest
 import (
 	"maps"
 	"testing"
-	"testing/synctest"
 
 	"go.uber.org/goleak"
 
@@ -37,41 +36,12 @@ func broken() map[string][]Harness {
 }
 
 func TestEveryClauseNoticesABrokenRegistry(t *testing.T) {
-	wantNoticed(t, clauses, broken())
+	recordtb.WantNoticed(t, clauses, broken())
 }
 
 func TestEveryClausePassesACorrectRegistry(t *testing.T) {
-	h := durable(func(*double) {})
-	for _, c := range durabilityClauses {
-		if r := recordtb.Run(t, func(tb testing.TB) { c.check(tb, h) }); r.Failed() || r.Skipped() {
-			t.Errorf("%s fails over a correct double:\n%s", c.name, r.Recorded())
-		}
-	}
+	recordtb.WantPassed(t, durabilityClauses, durable(func(*double) {}))
 	Run(t, Harness{History: testHistory, Open: func(testing.TB) registry.Registry {
 		return doubleOf(memregistry.New(&memregistry.Options{History: testHistory}))
 	}})
-}
-
-// wantNoticed runs each clause over the broken harnesses of its name, in virtual time, and fails
-// for one that the clause passes and for a clause that has none.
-func wantNoticed[H any](t *testing.T, clauses []clause[H], broken map[string][]H) {
-	for _, c := range clauses {
-		t.Run(c.name, func(t *testing.T) {
-			if len(broken[c.name]) == 0 {
-				t.Fatal("no broken double proves this clause")
-			}
-			for i, h := range broken[c.name] {
-				synctest.Test(t, func(t *testing.T) {
-					r := recordtb.Run(t, func(tb testing.TB) { c.check(tb, h) })
-					if !r.Failed() {
-						t.Errorf("passes broken double %d; it said:\n%s", i, r.Recorded())
-					}
-				})
-			}
-		})
-		delete(broken, c.name)
-	}
-	for name := range broken {
-		t.Errorf("broken doubles for %q, which is no clause", name)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/registry"
 )
 
@@ -84,15 +85,15 @@ func wantEvents(tb testing.TB, events []registry.Event, want ...string) {
 	}
 }
 
-var watchClauses = []clause[Harness]{
-	{"watch/every-kind-of-change-in-order", func(tb testing.TB, h Harness) {
+var watchClauses = []clause{
+	{Name: "watch/every-kind-of-change-in-order", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		one, two := publish(tb, r, "ns/a", 1), publish(tb, r, "ns/a", 2)
 		set := setAlias(tb, r, "ns/a@live", "1")
 		setAlias(tb, r, "ns/a@live", "2")
 		remove(tb, r, "ns/a@1")
 		setAlias(tb, r, "ns/a@next", "2")
-		if err := r.DeleteAlias(tb.Context(), ref(tb, "ns/a@live")); err != nil {
+		if err := r.DeleteAlias(tb.Context(), kit.Ref(tb, "ns/a@live")); err != nil {
 			tb.Fatalf("DeleteAlias: %v", err)
 		}
 		publish(tb, r, "ns/a", 3)
@@ -111,19 +112,19 @@ var watchClauses = []clause[Harness]{
 			tb.Errorf("the last change has revision %d, the registry %d", last, now)
 		}
 	}},
-	{"watch/refused-calls-are-no-changes", func(tb testing.TB, h Harness) {
+	{Name: "watch/refused-calls-are-no-changes", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		zero := faas.Revision(0)
-		_, err := r.Publish(tb.Context(), ref(tb, "a"), sampleSpec(1), &registry.PublishOptions{IfRevision: &zero})
-		wantClass(tb, err, faas.ErrConflict, "Publish")
-		wantClass(tb, r.Delete(tb.Context(), ref(tb, "a@9"), nil), faas.ErrNotFound, "Delete")
+		_, err := r.Publish(tb.Context(), kit.Ref(tb, "a"), sampleSpec(1), &registry.PublishOptions{IfRevision: &zero})
+		kit.WantClass(tb, err, faas.ErrConflict, "Publish")
+		kit.WantClass(tb, r.Delete(tb.Context(), kit.Ref(tb, "a@9"), nil), faas.ErrNotFound, "Delete")
 		setAlias(tb, r, "a@live", "1")
-		wantClass(tb, r.Delete(tb.Context(), ref(tb, "a@1"), nil), faas.ErrConflict, "Delete")
+		kit.WantClass(tb, r.Delete(tb.Context(), kit.Ref(tb, "a@1"), nil), faas.ErrConflict, "Delete")
 		publish(tb, r, "a", 2)
 		wantEvents(tb, collect(tb, r, 0, 3), "published default/a@1", "alias-set default/a@live>1", "published default/a@2")
 	}},
-	{"watch/from-any-revision", func(tb testing.TB, h Harness) {
+	{Name: "watch/from-any-revision", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i := range 5 {
 			publish(tb, r, "a", i)
@@ -137,14 +138,14 @@ var watchClauses = []clause[Harness]{
 			}
 		}
 	}},
-	{"watch/from-a-page", func(tb testing.TB, h Harness) {
+	{Name: "watch/from-a-page", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		after := revision(tb, r)
 		publish(tb, r, "b", 1)
 		wantEvents(tb, collect(tb, r, after, 1), "published default/b@1")
 	}},
-	{"watch/blocks-until-a-change", func(tb testing.TB, h Harness) {
+	{Name: "watch/blocks-until-a-change", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		ctx, cancel := context.WithCancel(within(tb))
 		defer cancel()
@@ -169,7 +170,7 @@ var watchClauses = []clause[Harness]{
 		default:
 		}
 	}},
-	{"watch/ends-with-the-context", func(tb testing.TB, h Harness) {
+	{Name: "watch/ends-with-the-context", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		ctx, cancel := context.WithCancel(tb.Context())
@@ -179,16 +180,16 @@ var watchClauses = []clause[Harness]{
 		await(tb, "the first change", seen)
 		cancel()
 		err := await(tb, "the end of a cancelled watch", end)
-		wantClass(tb, err, faas.ErrCanceled, "a cancelled watch")
+		kit.WantClass(tb, err, faas.ErrCanceled, "a cancelled watch")
 		if !errors.Is(err, context.Canceled) {
 			tb.Errorf("%v: does not match context.Canceled", err)
 		}
 		late, stop := context.WithTimeout(tb.Context(), 1)
 		defer stop()
 		err = await(tb, "the end of a watch after its deadline", ending(late, r, 0, func(registry.Event) {}))
-		wantClass(tb, err, faas.ErrTimeout, "a watch after its deadline")
+		kit.WantClass(tb, err, faas.ErrTimeout, "a watch after its deadline")
 	}},
-	{"watch/ends-with-close", func(tb testing.TB, h Harness) {
+	{Name: "watch/ends-with-close", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		publish(tb, r, "a", 1)
 		seen := make(chan registry.Event, 1)
@@ -197,13 +198,13 @@ var watchClauses = []clause[Harness]{
 		if err := r.Close(); err != nil {
 			tb.Errorf("Close: %v", err)
 		}
-		wantClass(tb, await(tb, "the end of a watch after Close", end), faas.ErrClosed, "a watch after Close")
+		kit.WantClass(tb, await(tb, "the end of a watch after Close", end), faas.ErrClosed, "a watch after Close")
 	}},
-	{"watch/many-watchers-see-the-same", func(tb testing.TB, h Harness) {
+	{Name: "watch/many-watchers-see-the-same", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		const writers, each, watchers = 4, 25, 4
 		seen := make([][]registry.Event, watchers)
-		together(writers+watchers, func(i int) {
+		kit.Together(writers+watchers, func(i int) {
 			if i < watchers {
 				seen[i] = collectQuietly(within(tb), r, writers*each)
 				return
@@ -226,7 +227,7 @@ var watchClauses = []clause[Harness]{
 			wantNumber(tb, "the next change of "+name, faas.Function{Ref: e.Ref}, fmt.Sprint(next[name]))
 		}
 	}},
-	{"watch/never-a-gap", func(tb testing.TB, h Harness) {
+	{Name: "watch/never-a-gap", Check: func(tb testing.TB, h Harness) {
 		if h.History <= 0 {
 			tb.Skip("Harness.History is not set")
 		}
@@ -243,7 +244,7 @@ var watchClauses = []clause[Harness]{
 			err := await(tb, "the end of a watch from a forgotten revision", ending(within(tb), r, after, func(e registry.Event) {
 				tb.Errorf("a watch from a forgotten revision %d saw %+v", after, e)
 			}))
-			wantClass(tb, err, faas.ErrExhausted, "Watch after %d when %d of %d changes are kept", after, h.History, h.History+2)
+			kit.WantClass(tb, err, faas.ErrExhausted, "Watch after %d when %d of %d changes are kept", after, h.History, h.History+2)
 		}
 		page, err := r.List(tb.Context(), registry.Query{})
 		if err != nil {
@@ -252,11 +253,11 @@ var watchClauses = []clause[Harness]{
 		publish(tb, r, "b", 1)
 		wantEvents(tb, collect(tb, r, page.Revision, 1), "published default/b@1")
 	}},
-	{"watch/revision-of-another-registry", func(tb testing.TB, h Harness) {
+	{Name: "watch/revision-of-another-registry", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		fn := publish(tb, r, "a", 1)
 		err := await(tb, "the end of a watch from the future", ending(within(tb), r, fn.Revision+1, func(registry.Event) {}))
-		wantClass(tb, err, faas.ErrExhausted, "Watch after a revision that was never reached")
+		kit.WantClass(tb, err, faas.ErrExhausted, "Watch after a revision that was never reached")
 	}},
 }
 
