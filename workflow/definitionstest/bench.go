@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -12,7 +13,7 @@ import (
 func Bench(b *testing.B, h Harness) {
 	r := h.open(b)
 	const workflows = 1000
-	together(8, func(worker int) {
+	kit.Together(8, func(worker int) {
 		for i := worker; i < workflows; i += 8 {
 			if _, err := r.Register(b.Context(), sample(b, fmt.Sprintf("w-%04d", i), i)); err != nil {
 				b.Errorf("Register: %v", err)
@@ -21,7 +22,7 @@ func Bench(b *testing.B, h Harness) {
 		}
 	})
 	for name, at := range map[string]string{"latest": "w-0500", "number": "w-0500@1"} {
-		ref := ref(b, at)
+		ref := kit.Ref(b, at)
 		b.Run("get/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -7,7 +7,7 @@
 //		})
 //	}
 //
-// It imports nothing but the standard library and the contract. The kit closes what it
+// It needs nothing but the standard library and the contract. The kit closes what it
 // opened. Subtest names are part of its interface: they are the keys of Harness.Skip.
 package definitionstest
 
@@ -15,12 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -35,16 +36,10 @@ type Harness struct {
 	Skip map[string]string
 }
 
-type clause struct {
-	name  string
-	check func(tb testing.TB, h Harness)
-}
+type clause = kit.Clause[Harness]
 
-func clauses() (all []clause) {
-	for _, list := range [][]clause{registerClauses, readClauses, listClauses, deleteClauses, lifecycleClauses, durabilityClauses} {
-		all = append(all, list...)
-	}
-	return all
+func clauses() []clause {
+	return slices.Concat(registerClauses, readClauses, listClauses, deleteClauses, lifecycleClauses, durabilityClauses)
 }
 
 // Run tests every promise of a workflow.Registry.
@@ -52,21 +47,7 @@ func Run(t *testing.T, h Harness) {
 	if h.Open == nil {
 		t.Fatal("definitionstest: Harness.Open is required")
 	}
-	known := make(map[string]bool)
-	for _, c := range clauses() {
-		known[c.name] = true
-		t.Run(c.name, func(t *testing.T) {
-			if reason, ok := h.Skip[c.name]; ok {
-				t.Skip(reason)
-			}
-			c.check(t, h)
-		})
-	}
-	for name := range h.Skip {
-		if !known[name] {
-			t.Errorf("definitionstest: Skip names %q, which is no subtest", name)
-		}
-	}
+	kit.Run(t, clauses(), h.Skip, func(testing.TB) Harness { return h })
 }
 
 // words is the kit's language: any text is valid unless it has the word "bad" or "missing".
@@ -98,32 +79,13 @@ func languages(tb testing.TB) *workflow.Languages {
 
 func (h Harness) open(tb testing.TB) workflow.Registry {
 	tb.Helper()
-	r := h.Open(tb, languages(tb))
-	closeAtEnd(tb, r)
-	return r
-}
-
-func closeAtEnd(tb testing.TB, r workflow.Registry) {
-	tb.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			tb.Errorf("Close at the end: %v", err)
-		}
-	})
-}
-
-func ref(tb testing.TB, s string) faas.Ref {
-	tb.Helper()
-	r, err := faas.ParseRef(s)
-	if err != nil {
-		tb.Fatalf("the kit is wrong: %v", err)
-	}
-	return r
+	return kit.Closing(tb, h.Open(tb, languages(tb)))
 }
 
 // sample is a valid definition that tells n.
 func sample(tb testing.TB, name string, n int) workflow.Definition {
 	return workflow.Definition{
-		Ref:        ref(tb, name),
+		Ref:        kit.Ref(tb, name),
 		Language:   "words",
 		Source:     fmt.Sprintf("\r\nnumber %d\n---\n\tgrüße <&> \u2028 \x00 \"'`\n\n", n),
 		Durability: workflow.Express,
@@ -142,7 +104,7 @@ func register(tb testing.TB, r workflow.Registry, name string, n int) workflow.D
 
 func get(tb testing.TB, r workflow.Registry, name string) workflow.Definition {
 	tb.Helper()
-	d, err := r.Get(tb.Context(), ref(tb, name))
+	d, err := r.Get(tb.Context(), kit.Ref(tb, name))
 	if err != nil {
 		tb.Fatalf("Get(%s): %v", name, err)
 	}
@@ -151,21 +113,13 @@ func get(tb testing.TB, r workflow.Registry, name string) workflow.Definition {
 
 func remove(tb testing.TB, r workflow.Registry, name string) {
 	tb.Helper()
-	if err := r.Delete(tb.Context(), ref(tb, name)); err != nil {
+	if err := r.Delete(tb.Context(), kit.Ref(tb, name)); err != nil {
 		tb.Fatalf("Delete(%s): %v", name, err)
 	}
 }
 
-// together runs f for 0 to n-1 at once and waits for all.
-func together(n int, f func(i int)) {
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { f(i) })
-	}
-	wg.Wait()
-}
-
-// wantClass checks that err is of the class and says more than that.
+// wantClass checks that err is of the class and says more than that. It need not be an *faas.Error:
+// that of a source with faults is workflow.Diagnostics.
 func wantClass(tb testing.TB, err error, class error, format string, args ...any) {
 	tb.Helper()
 	what := fmt.Sprintf(format, args...)

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
 var readClauses = []clause{
-	{"get/latest-and-version", func(tb testing.TB, h Harness) {
+	{Name: "get/latest-and-version", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		var want []workflow.Definition
 		for i := range 11 {
@@ -27,15 +28,15 @@ var readClauses = []clause{
 		}
 		wantSame(tb, "without a namespace", d, want[1])
 	}},
-	{"get/unknown", func(tb testing.TB, h Harness) {
+	{Name: "get/unknown", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		register(tb, r, "a", 1)
 		for _, name := range []string{"b", "ns/a", "a@2", "a@18446744073709551615"} {
-			_, err := r.Get(tb.Context(), ref(tb, name))
+			_, err := r.Get(tb.Context(), kit.Ref(tb, name))
 			wantClass(tb, err, faas.ErrNotFound, "Get(%s)", name)
 		}
 	}},
-	{"get/bad-reference", func(tb testing.TB, h Harness) {
+	{Name: "get/bad-reference", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		register(tb, r, "a", 1)
 		for _, bad := range []faas.Ref{
@@ -49,20 +50,20 @@ var readClauses = []clause{
 }
 
 var deleteClauses = []clause{
-	{"delete/version", func(tb testing.TB, h Harness) {
+	{Name: "delete/version", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i := range 3 {
 			register(tb, r, "a", i)
 		}
 		remove(tb, r, "a@2")
-		_, err := r.Get(tb.Context(), ref(tb, "a@2"))
+		_, err := r.Get(tb.Context(), kit.Ref(tb, "a@2"))
 		wantClass(tb, err, faas.ErrNotFound, "Get of a deleted version")
 		get(tb, r, "a@1")
 		wantNumber(tb, "the latest", get(tb, r, "a"), "3")
 		remove(tb, r, "a@3")
 		wantNumber(tb, "the latest after it was deleted", get(tb, r, "a"), "1")
 	}},
-	{"delete/workflow", func(tb testing.TB, h Harness) {
+	{Name: "delete/workflow", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i := range 3 {
 			register(tb, r, "a", i)
@@ -71,13 +72,13 @@ var deleteClauses = []clause{
 		register(tb, r, "a-1", 1)
 		remove(tb, r, "a")
 		for _, name := range []string{"a", "a@1", "a@2", "a@3"} {
-			_, err := r.Get(tb.Context(), ref(tb, name))
+			_, err := r.Get(tb.Context(), kit.Ref(tb, name))
 			wantClass(tb, err, faas.ErrNotFound, "Get(%s) after its deletion", name)
 		}
 		get(tb, r, "ns/a")
 		get(tb, r, "a-1")
 	}},
-	{"delete/numbers-are-not-reused", func(tb testing.TB, h Harness) {
+	{Name: "delete/numbers-are-not-reused", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for _, name := range []string{"a", "b"} {
 			register(tb, r, name, 1)
@@ -88,13 +89,13 @@ var deleteClauses = []clause{
 		wantNumber(tb, "a after its latest was deleted", register(tb, r, "a", 2), "3")
 		wantNumber(tb, "b after it was deleted", register(tb, r, "b", 2), "3")
 	}},
-	{"delete/unknown", func(tb testing.TB, h Harness) {
+	{Name: "delete/unknown", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		register(tb, r, "a", 1)
 		register(tb, r, "b", 1)
 		remove(tb, r, "b")
 		for _, name := range []string{"c", "ns/a", "a@2", "b", "b@1"} {
-			wantClass(tb, r.Delete(tb.Context(), ref(tb, name)), faas.ErrNotFound, "Delete(%s)", name)
+			wantClass(tb, r.Delete(tb.Context(), kit.Ref(tb, name)), faas.ErrNotFound, "Delete(%s)", name)
 		}
 		for _, bad := range []faas.Ref{{}, {Name: ".."}, {Name: "a", Version: "live"}, {Name: "a", Version: "0"}} {
 			wantClass(tb, r.Delete(tb.Context(), bad), faas.ErrInvalidArgument, "Delete(%+v)", bad)
@@ -108,15 +109,15 @@ func calls(ctx context.Context, tb testing.TB, r workflow.Registry) map[string]e
 	all := map[string]error{}
 	_, all["Register"] = r.Register(ctx, sample(tb, "a", 3))
 	_, all["Register of what is there"] = r.Register(ctx, sample(tb, "a", 2))
-	all["Delete"] = r.Delete(ctx, ref(tb, "a@2"))
-	_, all["Get"] = r.Get(ctx, ref(tb, "a"))
-	_, all["Get of nothing"] = r.Get(ctx, ref(tb, "unknown"))
+	all["Delete"] = r.Delete(ctx, kit.Ref(tb, "a@2"))
+	_, all["Get"] = r.Get(ctx, kit.Ref(tb, "a"))
+	_, all["Get of nothing"] = r.Get(ctx, kit.Ref(tb, "unknown"))
 	_, all["List"] = r.List(ctx, workflow.DefinitionQuery{})
 	return all
 }
 
 var lifecycleClauses = []clause{
-	{"lifecycle/ended-context-changes-nothing", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/ended-context-changes-nothing", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		register(tb, r, "a", 1)
 		register(tb, r, "a", 2)
@@ -127,12 +128,12 @@ var lifecycleClauses = []clause{
 		for class, ctx := range map[error]context.Context{faas.ErrCanceled: canceled, faas.ErrTimeout: late} {
 			_, err := r.Register(ctx, sample(tb, "a", 3))
 			wantClass(tb, err, class, "Register")
-			wantClass(tb, r.Delete(ctx, ref(tb, "a@1")), class, "Delete")
+			wantClass(tb, r.Delete(ctx, kit.Ref(tb, "a@1")), class, "Delete")
 		}
 		get(tb, r, "a@1")
 		wantNumber(tb, "the latest", get(tb, r, "a"), "2")
 	}},
-	{"lifecycle/closed", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/closed", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		register(tb, r, "a", 1)
 		register(tb, r, "a", 2)
@@ -143,7 +144,7 @@ var lifecycleClauses = []clause{
 			wantClass(tb, err, faas.ErrClosed, "%s after Close", call)
 		}
 	}},
-	{"lifecycle/close-twice", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/close-twice", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for range 3 {
 			if err := r.Close(); err != nil {
@@ -159,14 +160,12 @@ func (h Harness) durable(tb testing.TB) func(workflow.Registry) workflow.Registr
 		tb.Skip("the registry is not durable: Harness.Reopen is nil")
 	}
 	return func(r workflow.Registry) workflow.Registry {
-		r = h.Reopen(tb, r, languages(tb))
-		closeAtEnd(tb, r)
-		return r
+		return kit.Closing(tb, h.Reopen(tb, r, languages(tb)))
 	}
 }
 
 var durabilityClauses = []clause{
-	{"durability/definitions", func(tb testing.TB, h Harness) {
+	{Name: "durability/definitions", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := h.open(tb)
 		var want []workflow.Definition
@@ -178,13 +177,13 @@ var durabilityClauses = []clause{
 			for _, d := range want {
 				wantSame(tb, "after a reopen", get(tb, r, d.Ref.String()), d)
 			}
-			if got := walk(tb, r, workflow.DefinitionQuery{AllVersions: true}, nil); len(got) != len(want) {
+			if got := kit.Walk(tb, listed{r}, kit.Query{AllVersions: true}, nil); len(got) != len(want) {
 				tb.Errorf("after a reopen %d definitions are listed, want %d: %v", len(got), len(want), got)
 			}
 		}
 		wantNumber(tb, "what is there already", register(tb, r, "ns-2/a", 11), "4")
 	}},
-	{"durability/deletions", func(tb testing.TB, h Harness) {
+	{Name: "durability/deletions", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := h.open(tb)
 		for _, name := range []string{"a", "b"} {
@@ -195,12 +194,12 @@ var durabilityClauses = []clause{
 		remove(tb, r, "a")
 		r = reopen(r)
 		for _, name := range []string{"a", "a@1", "a@2", "b@2"} {
-			_, err := r.Get(tb.Context(), ref(tb, name))
+			_, err := r.Get(tb.Context(), kit.Ref(tb, name))
 			wantClass(tb, err, faas.ErrNotFound, "Get(%s) after a reopen", name)
 		}
 		wantNumber(tb, "b after a reopen", get(tb, r, "b"), "1")
 	}},
-	{"durability/numbers-are-not-reused", func(tb testing.TB, h Harness) {
+	{Name: "durability/numbers-are-not-reused", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		r := h.open(tb)
 		for _, name := range []string{"a", "b", "c"} {

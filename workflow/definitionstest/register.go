@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -24,13 +25,13 @@ func refused(tb testing.TB, r workflow.Registry, class error, what string, d wor
 }
 
 var registerClauses = []clause{
-	{"register/numbers-versions-from-1", func(tb testing.TB, h Harness) {
+	{Name: "register/numbers-versions-from-1", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for i := 1; i <= 12; i++ {
 			wantNumber(tb, "a", register(tb, r, "a", i), fmt.Sprint(i))
 		}
 	}},
-	{"register/workflows-are-independent", func(tb testing.TB, h Harness) {
+	{Name: "register/workflows-are-independent", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for _, name := range []string{"a", "b", "ns/a", "a-1"} {
 			wantNumber(tb, name, register(tb, r, name, 1), "1")
@@ -38,7 +39,7 @@ var registerClauses = []clause{
 		wantNumber(tb, "ns/a", register(tb, r, "ns/a", 2), "2")
 		wantNumber(tb, "the latest of a", get(tb, r, "a"), "1")
 	}},
-	{"register/returns-what-get-does", func(tb testing.TB, h Harness) {
+	{Name: "register/returns-what-get-does", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		want := sample(tb, "a", 1)
 		want.Ref.Namespace = ""
@@ -55,7 +56,7 @@ var registerClauses = []clause{
 		wantSame(tb, "registered", d, want)
 		wantSame(tb, "read", get(tb, r, "a@1"), want)
 	}},
-	{"register/same-digest-is-the-same-version", func(tb testing.TB, h Harness) {
+	{Name: "register/same-digest-is-the-same-version", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		first := register(tb, r, "a", 1)
 		for range 2 {
@@ -66,7 +67,7 @@ var registerClauses = []clause{
 		remove(tb, r, "a@3")
 		wantNumber(tb, "what is the latest again", register(tb, r, "a", 2), "2")
 	}},
-	{"register/settings-make-a-version", func(tb testing.TB, h Harness) {
+	{Name: "register/settings-make-a-version", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		d := sample(tb, "a", 1)
 		for i, change := range []func(){
@@ -81,7 +82,7 @@ var registerClauses = []clause{
 			wantNumber(tb, fmt.Sprint("after change ", i), got, fmt.Sprint(i+1))
 		}
 	}},
-	{"register/compiles-before-it-admits", func(tb testing.TB, h Harness) {
+	{Name: "register/compiles-before-it-admits", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		d := sample(tb, "a", 1)
 		d.Source = "bad good bad"
@@ -99,7 +100,7 @@ var registerClauses = []clause{
 			tb.Errorf("after refusals: %v, %v, want version 1", got.Ref, err)
 		}
 	}},
-	{"register/bad-definition", func(tb testing.TB, h Harness) {
+	{Name: "register/bad-definition", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		for what, spoil := range map[string]func(*workflow.Definition){
 			"a version":          func(d *workflow.Definition) { d.Ref.Version = "1" },
@@ -117,7 +118,7 @@ var registerClauses = []clause{
 			refused(tb, r, faas.ErrInvalidArgument, what, d)
 		}
 	}},
-	{"register/largest-source", func(tb testing.TB, h Harness) {
+	{Name: "register/largest-source", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		d := sample(tb, "a", 1)
 		d.Source = strings.Repeat("x", workflow.MaxSource)
@@ -128,11 +129,11 @@ var registerClauses = []clause{
 			tb.Errorf("%d bytes came back as %d others", len(d.Source), len(got.Source))
 		}
 	}},
-	{"register/at-once-gives-different-numbers", func(tb testing.TB, h Harness) {
+	{Name: "register/at-once-gives-different-numbers", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
 		const writers, each = 6, 5
 		var got [writers][each]workflow.Definition
-		together(writers, func(i int) {
+		kit.Together(writers, func(i int) {
 			for n := range each {
 				d, err := r.Register(tb.Context(), sample(tb, "a", i*each+n))
 				if err != nil {
@@ -157,9 +158,9 @@ var registerClauses = []clause{
 		}
 		wantNumber(tb, "the latest", get(tb, r, "a"), fmt.Sprint(writers*each))
 	}},
-	{"register/at-once-the-same-is-one-version", func(tb testing.TB, h Harness) {
+	{Name: "register/at-once-the-same-is-one-version", Check: func(tb testing.TB, h Harness) {
 		r := h.open(tb)
-		together(8, func(int) {
+		kit.Together(8, func(int) {
 			if d, err := r.Register(tb.Context(), sample(tb, "a", 1)); err != nil || d.Ref.Version != "1" {
 				tb.Errorf("Register: %v, %v, want version 1", d.Ref, err)
 			}

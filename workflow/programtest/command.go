@@ -14,12 +14,12 @@ import (
 )
 
 var compileClauses = []clause{
-	{"compile/name", func(tb testing.TB, h Harness) {
+	{Name: "compile/name", Check: func(tb testing.TB, h Harness) {
 		if name := h.Language.Name(); name == "" || name != h.Language.Name() {
 			tb.Errorf("Name is %q, then %q", name, h.Language.Name())
 		}
 	}},
-	{"compile/by-digest", func(tb testing.TB, h Harness) {
+	{Name: "compile/by-digest", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			_, r := h.play(tb, c)
 			d := h.definition(c.Source)
@@ -39,7 +39,7 @@ var compileClauses = []clause{
 			release(other, s)
 		}
 	}},
-	{"compile/faults-located", func(tb testing.TB, h Harness) {
+	{Name: "compile/faults-located", Check: func(tb testing.TB, h Harness) {
 		if len(h.Invalid) == 0 {
 			tb.Skip("the harness has no invalid definitions")
 		}
@@ -65,7 +65,7 @@ var compileClauses = []clause{
 			}
 		}
 	}},
-	{"compile/faults-the-same", func(tb testing.TB, h Harness) {
+	{Name: "compile/faults-the-same", Check: func(tb testing.TB, h Harness) {
 		if len(h.Invalid) == 0 {
 			tb.Skip("the harness has no invalid definitions")
 		}
@@ -83,7 +83,7 @@ var compileClauses = []clause{
 }
 
 var commandClauses = []clause{
-	{"commands/step-ids", func(tb testing.TB, h Harness) {
+	{Name: "commands/step-ids", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			_, r := h.play(tb, c)
 			state := map[string]string{}
@@ -107,7 +107,7 @@ var commandClauses = []clause{
 			}
 		}
 	}},
-	{"commands/nothing-after-the-end", func(tb testing.TB, h Harness) {
+	{Name: "commands/nothing-after-the-end", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			_, r := h.play(tb, c)
 			ends := 0
@@ -123,7 +123,7 @@ var commandClauses = []clause{
 			}
 		}
 	}},
-	{"commands/options-valid", func(tb testing.TB, h Harness) {
+	{Name: "commands/options-valid", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			_, r := h.play(tb, c)
 			for _, command := range r.Opened() {
@@ -137,7 +137,7 @@ var commandClauses = []clause{
 			}
 		}
 	}},
-	{"graph/unimplemented", func(tb testing.TB, h Harness) {
+	{Name: "graph/unimplemented", Check: func(tb testing.TB, h Harness) {
 		if !h.NoGraph {
 			tb.Skip("the language has graphs")
 		}
@@ -145,7 +145,7 @@ var commandClauses = []clause{
 			tb.Error("the harness says NoGraph, and there is a graph")
 		}
 	}},
-	{"graph/sound", func(tb testing.TB, h Harness) {
+	{Name: "graph/sound", Check: func(tb testing.TB, h Harness) {
 		eachGraph(tb, h, func(c Case, g *workflow.Graph, nodes map[string]bool, _ *Record) {
 			for _, n := range g.Nodes {
 				if n.Group != "" && !nodes[n.Group] {
@@ -159,7 +159,7 @@ var commandClauses = []clause{
 			}
 		})
 	}},
-	{"graph/names-every-node", func(tb testing.TB, h Harness) {
+	{Name: "graph/names-every-node", Check: func(tb testing.TB, h Harness) {
 		eachGraph(tb, h, func(c Case, g *workflow.Graph, nodes map[string]bool, r *Record) {
 			for _, command := range r.Opened() {
 				node := command.Node
@@ -197,7 +197,7 @@ func eachGraph(tb testing.TB, h Harness, f func(c Case, g *workflow.Graph, nodes
 }
 
 var costClauses = []clause{
-	{"program/shared", func(tb testing.TB, h Harness) {
+	{Name: "program/shared", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			p, r := h.play(tb, c)
 			var workers sync.WaitGroup
@@ -233,7 +233,7 @@ var costClauses = []clause{
 			}
 		}
 	}},
-	{"cost/flat", func(tb testing.TB, h Harness) {
+	{Name: "cost/flat", Check: func(tb testing.TB, h Harness) {
 		if h.Grow == nil {
 			tb.Skip("the harness cannot grow a case")
 		}

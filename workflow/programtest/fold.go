@@ -62,7 +62,7 @@ func wantSame(tb testing.TB, what string, got, want [][]workflow.Command) {
 }
 
 var foldClauses = []clause{
-	{"fold/deterministic", func(tb testing.TB, h Harness) {
+	{Name: "fold/deterministic", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			p, r := h.play(tb, c)
 			var first []byte
@@ -88,20 +88,20 @@ var foldClauses = []clause{
 			}
 		}
 	}},
-	{"fold/ends", func(tb testing.TB, h Harness) {
+	{Name: "fold/ends", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			if _, r := h.play(tb, c); r.End == nil {
 				tb.Errorf("%s: after %d events nothing is open and the execution has not ended", c.Name, len(r.Events))
 			}
 		}
 	}},
-	{"fold/first-event", func(tb testing.TB, h Harness) {
+	{Name: "fold/first-event", Check: func(tb testing.TB, h Harness) {
 		p := h.compile(tb, h.Cases[0])
 		s, _, err := p.Step(nil, &workflow.Event{Seq: 1, Time: Epoch(), Kind: workflow.StepSucceeded, Step: "a", Node: "a"})
 		wantClass(tb, err, faas.ErrConflict, "a log that begins with an outcome")
 		release(p, s)
 	}},
-	{"fold/continued", func(tb testing.TB, h Harness) {
+	{Name: "fold/continued", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			p, r := h.play(tb, c)
 			e := r.Events[0]
@@ -115,12 +115,12 @@ var foldClauses = []clause{
 			release(p, s)
 		}
 	}},
-	{"fold/irrelevant-events", func(tb testing.TB, h Harness) {
+	{Name: "fold/irrelevant-events", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			checkIrrelevant(tb, h, c)
 		}
 	}},
-	{"fold/foreign-outcome", func(tb testing.TB, h Harness) {
+	{Name: "fold/foreign-outcome", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			p, r := h.play(tb, c)
 			for at := range points(len(r.Events)) {
@@ -137,7 +137,7 @@ var foldClauses = []clause{
 			}
 		}
 	}},
-	{"fold/outcome-twice", func(tb testing.TB, h Harness) {
+	{Name: "fold/outcome-twice", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			p, r := h.play(tb, c)
 			for at := range points(len(r.Events)) {
@@ -156,7 +156,7 @@ var foldClauses = []clause{
 			}
 		}
 	}},
-	{"fold/cancel", func(tb testing.TB, h Harness) {
+	{Name: "fold/cancel", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			_, whole := h.play(tb, c)
 			for at := range points(len(whole.Events)) {
@@ -171,7 +171,7 @@ var foldClauses = []clause{
 			}
 		}
 	}},
-	{"fold/payload-unavailable", func(tb testing.TB, h Harness) {
+	{Name: "fold/payload-unavailable", Check: func(tb testing.TB, h Harness) {
 		for _, c := range h.Cases {
 			checkUnavailable(tb, h, c)
 		}

@@ -10,7 +10,7 @@
 //		})
 //	}
 //
-// It imports nothing but the standard library and the contract. [Play] drives a Program by hand, without an engine
+// It needs nothing but the standard library and the contract. [Play] drives a Program by hand, without an engine
 // and in virtual time, for tests of a language's own meaning. Subtest names are part of the
 // kit's interface: they are the keys of Harness.Skip.
 package programtest
@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -82,10 +83,7 @@ type Invalid struct {
 	Paths []string
 }
 
-type clause struct {
-	name  string
-	check func(tb testing.TB, h Harness)
-}
+type clause = kit.Clause[Harness]
 
 var clauses = slices.Concat(compileClauses, foldClauses, snapshotClauses, commandClauses, costClauses)
 
@@ -94,21 +92,7 @@ func Run(t *testing.T, h Harness) {
 	if h.Language == nil || len(h.Cases) == 0 {
 		t.Fatal("programtest: Harness.Language and Harness.Cases are required")
 	}
-	known := make(map[string]bool)
-	for _, c := range clauses {
-		known[c.name] = true
-		t.Run(c.name, func(t *testing.T) {
-			if reason, ok := h.Skip[c.name]; ok {
-				t.Skip(reason)
-			}
-			c.check(t, h)
-		})
-	}
-	for name := range h.Skip {
-		if !known[name] {
-			t.Errorf("programtest: Skip names %q, which is no subtest", name)
-		}
-	}
+	kit.Run(t, clauses, h.Skip, func(testing.TB) Harness { return h })
 }
 
 // Epoch is the time at which executions played by the kit start.

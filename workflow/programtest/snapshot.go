@@ -10,7 +10,7 @@ import (
 )
 
 var snapshotClauses = []clause{
-	{"snapshot/unimplemented", func(tb testing.TB, h Harness) {
+	{Name: "snapshot/unimplemented", Check: func(tb testing.TB, h Harness) {
 		if !h.NoSnapshots {
 			tb.Skip("the language has snapshots")
 		}
@@ -23,7 +23,7 @@ var snapshotClauses = []clause{
 		wantClass(tb, err, faas.ErrUnimplemented, "Snapshot")
 		release(p, s)
 	}},
-	{"snapshot/at-any-point", func(tb testing.TB, h Harness) {
+	{Name: "snapshot/at-any-point", Check: func(tb testing.TB, h Harness) {
 		eachSnapshot(tb, h, func(what string, p workflow.Program, r *Record, at int, s workflow.State, b []byte) {
 			end, rest, err := fold(p, s, r.Events[at:])
 			if err != nil {
@@ -34,7 +34,7 @@ var snapshotClauses = []clause{
 			release(p, end)
 		})
 	}},
-	{"snapshot/round-trip", func(tb testing.TB, h Harness) {
+	{Name: "snapshot/round-trip", Check: func(tb testing.TB, h Harness) {
 		eachSnapshot(tb, h, func(what string, p workflow.Program, r *Record, at int, s workflow.State, b []byte) {
 			again, err := p.Snapshot(s)
 			if err != nil || !bytes.Equal(again, b) {
@@ -57,7 +57,7 @@ var snapshotClauses = []clause{
 			}
 		})
 	}},
-	{"snapshot/leaves-the-state-alone", func(tb testing.TB, h Harness) {
+	{Name: "snapshot/leaves-the-state-alone", Check: func(tb testing.TB, h Harness) {
 		if h.NoSnapshots {
 			tb.Skip("the language has no snapshots")
 		}
@@ -81,7 +81,7 @@ var snapshotClauses = []clause{
 			release(p, s)
 		}
 	}},
-	{"snapshot/shares-nothing", func(tb testing.TB, h Harness) {
+	{Name: "snapshot/shares-nothing", Check: func(tb testing.TB, h Harness) {
 		eachSnapshot(tb, h, func(what string, p workflow.Program, r *Record, at int, s workflow.State, b []byte) {
 			other, err := p.Restore(b, nil)
 			if err != nil {
@@ -96,7 +96,7 @@ var snapshotClauses = []clause{
 			}
 		})
 	}},
-	{"snapshot/corrupt", func(tb testing.TB, h Harness) {
+	{Name: "snapshot/corrupt", Check: func(tb testing.TB, h Harness) {
 		eachSnapshot(tb, h, func(what string, p workflow.Program, r *Record, at int, s workflow.State, b []byte) {
 			if at > 3 && at < len(r.Events) {
 				return

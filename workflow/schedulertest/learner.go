@@ -37,7 +37,7 @@ func nodes(names ...string) (all []workflow.Node) {
 }
 
 var learnerClauses = []clause{
-	{"learner/strange-graphs", func(tb testing.TB, h Harness) {
+	{Name: "learner/strange-graphs", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 2})
 		l := w.learner()
 		chain := &workflow.Graph{}
@@ -73,7 +73,7 @@ var learnerClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"learner/strange-records", func(tb testing.TB, h Harness) {
+	{Name: "learner/strange-records", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		l := w.learner()
 		l.Describe(workflowOf(0), &workflow.Graph{Nodes: nodes("a", "b"), Edges: []workflow.Edge{{From: "a", To: "b"}}})
@@ -91,7 +91,7 @@ var learnerClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"learner/unknown-and-repeated-ends", func(tb testing.TB, h Harness) {
+	{Name: "learner/unknown-and-repeated-ends", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		w.learner()
 		s, other := w.step(nil), w.step(nil)
@@ -102,7 +102,7 @@ var learnerClauses = []clause{
 		w.done(s, workflow.StepRecord{})
 		w.finish()
 	}},
-	{"learner/memory-is-bounded", func(tb testing.TB, h Harness) {
+	{Name: "learner/memory-is-bounded", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{})
 		l := w.learner()
 		grow := func(from, to int) uint64 {

@@ -9,7 +9,7 @@ import (
 )
 
 var limitClauses = []clause{
-	{"limits/steps", func(tb testing.TB, h Harness) {
+	{Name: "limits/steps", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 4})
 		for range 20 {
 			w.ready(w.step(nil))
@@ -26,14 +26,14 @@ var limitClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"limits/pools", func(tb testing.TB, h Harness) {
+	{Name: "limits/pools", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 5}})
 		for i := range 30 {
 			w.ready(w.step(func(s *workflow.ReadyStep) { s.Pool, s.Slots = "p", 1+i%5 }))
 		}
 		w.finish()
 	}},
-	{"limits/every-slot-is-used", func(tb testing.TB, h Harness) {
+	{Name: "limits/every-slot-is-used", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 6}})
 		for range 5 {
 			w.ready(w.step(func(s *workflow.ReadyStep) { s.Pool, s.Slots = "p", 2 }))
@@ -43,7 +43,7 @@ var limitClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"limits/pools-are-independent", func(tb testing.TB, h Harness) {
+	{Name: "limits/pools-are-independent", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 1, "q": 1}})
 		in := func(pool string) *workflow.ReadyStep {
 			return w.step(func(s *workflow.ReadyStep) { s.Pool = pool })
@@ -56,7 +56,7 @@ var limitClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"limits/what-failed-gives-back-too", func(tb testing.TB, h Harness) {
+	{Name: "limits/what-failed-gives-back-too", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1, Pools: map[string]int{"p": 1}})
 		a, b := w.step(func(s *workflow.ReadyStep) { s.Pool = "p" }), w.step(func(s *workflow.ReadyStep) { s.Pool = "p" })
 		w.ready(a, b)
@@ -66,7 +66,7 @@ var limitClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"limits/unknown-pool-never-runs", func(tb testing.TB, h Harness) {
+	{Name: "limits/unknown-pool-never-runs", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 1}})
 		stuck := w.step(func(s *workflow.ReadyStep) { s.Pool = "no-such-pool" })
 		other := w.step(nil)
@@ -85,7 +85,7 @@ var limitClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"limits/larger-than-its-pool-never-runs", func(tb testing.TB, h Harness) {
+	{Name: "limits/larger-than-its-pool-never-runs", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 3}})
 		stuck := w.step(func(s *workflow.ReadyStep) { s.Pool, s.Slots, s.Priority = "p", 4, 9 })
 		other := w.step(func(s *workflow.ReadyStep) { s.Pool, s.Slots = "p", 3 })
@@ -105,7 +105,7 @@ var limitClauses = []clause{
 }
 
 var orderClauses = []clause{
-	{"order/age", func(tb testing.TB, h Harness) {
+	{Name: "order/age", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		want := ""
 		for range 20 {
@@ -117,7 +117,7 @@ var orderClauses = []clause{
 		w.finish()
 		wantOrder(tb, w.names(), want[1:])
 	}},
-	{"order/priority", func(tb testing.TB, h Harness) {
+	{Name: "order/priority", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		for _, priority := range []int{0, -1, 5, 2, -1, 5, 1 << 40, -1 << 40, 2} {
 			s := w.step(func(s *workflow.ReadyStep) { s.Priority = priority })
@@ -130,14 +130,14 @@ var orderClauses = []clause{
 			wantOrder(tb, w.names(), "s-1 s-2 s-3 s-4 s-5 s-6 s-7 s-8 s-9")
 		}
 	}},
-	{"order/no-starvation-by-priority", func(tb testing.TB, h Harness) {
+	{Name: "order/no-starvation-by-priority", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		running := w.step(nil)
 		low := w.step(nil)
 		w.ready(running, low)
 		starves(tb, h, w, running, low, func(s *workflow.ReadyStep) { s.Priority = 1 })
 	}},
-	{"order/no-starvation-by-size", func(tb testing.TB, h Harness) {
+	{Name: "order/no-starvation-by-size", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 2}})
 		narrow := func(s *workflow.ReadyStep) { s.Pool = "p" }
 		running := w.step(narrow)
@@ -145,7 +145,7 @@ var orderClauses = []clause{
 		w.ready(running, wide)
 		starves(tb, h, w, running, wide, narrow)
 	}},
-	{"order/no-starvation-by-workflow", func(tb testing.TB, h Harness) {
+	{Name: "order/no-starvation-by-workflow", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		running := w.step(nil)
 		other := w.step(func(s *workflow.ReadyStep) { s.Workflow.Name = "other" })

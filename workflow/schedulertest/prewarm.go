@@ -82,7 +82,7 @@ func (w *world) play(id string, names []string, runs ...time.Duration) {
 }
 
 var prewarmClauses = []clause{
-	{"prewarm/what-is-expected-in-time", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/what-is-expected-in-time", Check: func(tb testing.TB, h Harness) {
 		w := chain(tb, h)
 		a := w.at(workflowOf(0), "x", "a")
 		w.ready(a)
@@ -113,7 +113,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("asked for %q, want b once", w.asked())
 		}
 	}},
-	{"prewarm/nothing-that-starts-fast", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/nothing-that-starts-fast", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := newWorld(tb, h, Limits{})
 		l := w.learner()
@@ -125,7 +125,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("a function that never had a cold start is prewarmed: %+v", w.prewarm)
 		}
 	}},
-	{"prewarm/two-steps-ahead", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/two-steps-ahead", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := newWorld(tb, h, Limits{})
 		l := w.learner()
@@ -140,7 +140,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("c is expected in 1.1 s and takes 1.5 s to start; asked for %q", w.asked())
 		}
 	}},
-	{"prewarm/joins-wait-for-the-last", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/joins-wait-for-the-last", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := newWorld(tb, h, Limits{})
 		l := w.learner()
@@ -161,7 +161,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("c is expected in 1 s; asked for %q", w.asked())
 		}
 	}},
-	{"prewarm/once-for-many-steps", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/once-for-many-steps", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := chain(tb, h)
 		for range 20 {
@@ -173,7 +173,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("asked for %q, want b once", w.asked())
 		}
 	}},
-	{"prewarm/not-what-has-come", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/not-what-has-come", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := chain(tb, h)
 		a, b := w.at(workflowOf(0), "x", "a"), w.at(workflowOf(0), "x", "b")
@@ -186,7 +186,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("b has come and is prewarmed: %+v", w.prewarm)
 		}
 	}},
-	{"prewarm/not-after-the-end", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/not-after-the-end", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := chain(tb, h)
 		a := w.at(workflowOf(0), "x", "a")
@@ -198,7 +198,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("the execution has ended and b is prewarmed: %+v", w.prewarm)
 		}
 	}},
-	{"prewarm/not-what-a-choice-made-unnecessary", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/not-what-a-choice-made-unnecessary", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := branches(tb, h)
 		a, b := w.at(workflowOf(0), "x", "a"), w.at(workflowOf(0), "x", "b")
@@ -211,7 +211,7 @@ var prewarmClauses = []clause{
 			tb.Errorf("the choice went to b, so d is needed and e is not; asked for %q", w.asked())
 		}
 	}},
-	{"prewarm/choices-are-learned", func(tb testing.TB, h Harness) {
+	{Name: "prewarm/choices-are-learned", Check: func(tb testing.TB, h Harness) {
 		h.prewarms(tb)
 		w := branches(tb, h)
 		l := w.learner()

@@ -83,12 +83,12 @@ func workflowOf(i int) faas.Ref {
 func functionOf(i int) faas.Ref { return faas.Ref{Namespace: "default", Name: fmt.Sprint("f-", i)} }
 
 var runClauses = []clause{
-	{"run/each-step-once", func(tb testing.TB, h Harness) {
+	{Name: "run/each-step-once", Check: func(tb testing.TB, h Harness) {
 		for seed := range uint64(5) {
 			busy(tb, h, seed, nil)
 		}
 	}},
-	{"run/at-once-when-nothing-limits", func(tb testing.TB, h Harness) {
+	{Name: "run/at-once-when-nothing-limits", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{})
 		for range 1000 {
 			w.ready(w.step(nil))
@@ -98,7 +98,7 @@ var runClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"run/withdrawn-is-never-returned", func(tb testing.TB, h Harness) {
+	{Name: "run/withdrawn-is-never-returned", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 1})
 		var steps []*workflow.ReadyStep
 		for range 50 {
@@ -121,7 +121,7 @@ var runClauses = []clause{
 			tb.Errorf("%d steps ran, want %d", len(w.order), 50-withdrawn)
 		}
 	}},
-	{"run/withdrawal-clears-the-way", func(tb testing.TB, h Harness) {
+	{Name: "run/withdrawal-clears-the-way", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"p": 2}})
 		slots := func(n int) *workflow.ReadyStep {
 			return w.step(func(s *workflow.ReadyStep) { s.Pool, s.Slots = "p", n })
@@ -136,7 +136,7 @@ var runClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"run/the-same-step-again", func(tb testing.TB, h Harness) { // the engine may use a ReadyStep again for the next attempt
+	{Name: "run/the-same-step-again", Check: func(tb testing.TB, h Harness) { // the engine may use a ReadyStep again for the next attempt
 		w := newWorld(tb, h, Limits{Steps: 1})
 		a, b := w.step(nil), w.step(nil)
 		w.ready(a, b)
@@ -160,7 +160,7 @@ var runClauses = []clause{
 }
 
 var decisionClauses = []clause{
-	{"decision/what-is-there-stays", func(tb testing.TB, h Harness) {
+	{Name: "decision/what-is-there-stays", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{})
 		other, s := w.step(nil), w.step(nil)
 		w.s.Ready(w.now, s)
@@ -170,7 +170,7 @@ var decisionClauses = []clause{
 			tb.Errorf("Next does not append: %+v", d)
 		}
 	}},
-	{"decision/same-calls-same-decisions", func(tb testing.TB, h Harness) {
+	{Name: "decision/same-calls-same-decisions", Check: func(tb testing.TB, h Harness) {
 		want := busy(tb, h, 7, nil).log.String()
 		for range 3 {
 			if got := busy(tb, h, 7, nil).log.String(); got != want {
@@ -178,7 +178,7 @@ var decisionClauses = []clause{
 			}
 		}
 	}},
-	{"decision/explain-changes-nothing", func(tb testing.TB, h Harness) {
+	{Name: "decision/explain-changes-nothing", Check: func(tb testing.TB, h Harness) {
 		want := busy(tb, h, 8, nil).log.String()
 		got := busy(tb, h, 8, func(w *world, waiting []*workflow.ReadyStep) {
 			for _, s := range waiting {
@@ -191,7 +191,7 @@ var decisionClauses = []clause{
 			tb.Errorf("with calls of Explain, other decisions: %s", firstDifference(got, want))
 		}
 	}},
-	{"decision/explain-names-the-pool", func(tb testing.TB, h Harness) {
+	{Name: "decision/explain-names-the-pool", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Pools: map[string]int{"gpu-a100": 2}})
 		var last *workflow.ReadyStep
 		for range 3 {
@@ -203,7 +203,7 @@ var decisionClauses = []clause{
 		}
 		w.finish()
 	}},
-	{"decision/explain-names-the-limit", func(tb testing.TB, h Harness) {
+	{Name: "decision/explain-names-the-limit", Check: func(tb testing.TB, h Harness) {
 		w := newWorld(tb, h, Limits{Steps: 3})
 		var last *workflow.ReadyStep
 		for range 4 {

@@ -10,14 +10,16 @@
 //		})
 //	}
 //
-// Time is virtual by construction: a scheduler reads no clock, and the kit passes the time. It imports nothing but
+// Time is virtual by construction: a scheduler reads no clock, and the kit passes the time. It needs nothing but
 // the standard library and the contract. Subtest names are part of its interface: they are the keys of Harness.Skip.
 package schedulertest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -43,16 +45,10 @@ type Harness struct {
 	Skip map[string]string
 }
 
-type clause struct {
-	name  string
-	check func(tb testing.TB, h Harness)
-}
+type clause = kit.Clause[Harness]
 
-func clauses() (all []clause) {
-	for _, list := range [][]clause{runClauses, limitClauses, orderClauses, decisionClauses, learnerClauses, prewarmClauses} {
-		all = append(all, list...)
-	}
-	return all
+func clauses() []clause {
+	return slices.Concat(runClauses, limitClauses, orderClauses, decisionClauses, learnerClauses, prewarmClauses)
 }
 
 // Run tests every promise of a workflow.Scheduler.
@@ -60,19 +56,5 @@ func Run(t *testing.T, h Harness) {
 	if h.New == nil {
 		t.Fatal("schedulertest: Harness.New is required")
 	}
-	known := make(map[string]bool)
-	for _, c := range clauses() {
-		known[c.name] = true
-		t.Run(c.name, func(t *testing.T) {
-			if reason, ok := h.Skip[c.name]; ok {
-				t.Skip(reason)
-			}
-			c.check(t, h)
-		})
-	}
-	for name := range h.Skip {
-		if !known[name] {
-			t.Errorf("schedulertest: Skip names %q, which is no subtest", name)
-		}
-	}
+	kit.Run(t, clauses(), h.Skip, func(testing.TB) Harness { return h })
 }

@@ -36,7 +36,7 @@ func everyField() []workflow.Event {
 }
 
 var appendClauses = []clause{
-	{"append/creates-and-extends", func(tb testing.TB, h Harness) {
+	{Name: "append/creates-and-extends", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 2)
@@ -44,14 +44,14 @@ var appendClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: x, After: 5, Events: events(6, 1)})
 		wantEvents(tb, "the log", read(tb, s, x, 1, 0), events(1, 6))
 	}},
-	{"append/every-field-comes-back", func(tb testing.TB, h Harness) {
+	{Name: "append/every-field-comes-back", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("all")
 		_, d, data := large("held by reference")
 		put(tb, s, &workflow.Batch{Execution: x, Record: record(x, 0, workflow.StatusRunning), Events: everyField(), Payloads: map[faas.Digest][]byte{d: data}})
 		wantEvents(tb, "the log", read(tb, s, x, 1, 0), everyField())
 	}},
-	{"append/replaces-the-record-or-keeps-it", func(tb testing.TB, h Harness) {
+	{Name: "append/replaces-the-record-or-keeps-it", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 1)
@@ -63,7 +63,7 @@ var appendClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: x, After: 2, Events: events(3, 1), Record: second})
 		wantRecord(tb, "the second record", get(tb, s, x), *second)
 	}},
-	{"append/default-namespace", func(tb testing.TB, h Harness) {
+	{Name: "append/default-namespace", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		bare := workflow.ExecutionRef{ID: "a", Run: 1}
 		r := record(bare, 0, workflow.StatusRunning)
@@ -75,7 +75,7 @@ var appendClauses = []clause{
 			tb.Errorf("the record is that of %+v, want %+v", got, ref("a"))
 		}
 	}},
-	{"append/batch-is-the-callers-again", func(tb testing.TB, h Harness) {
+	{Name: "append/batch-is-the-callers-again", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		_, d, data := large("held by reference")
@@ -98,7 +98,7 @@ var appendClauses = []clause{
 			tb.Errorf("recovered as %+v, want the snapshot as it was", r)
 		}
 	}},
-	{"append/runs-of-one-id", func(tb testing.TB, h Harness) {
+	{Name: "append/runs-of-one-id", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		lengths := map[uint64]int{1: 2, 3: 4, 2: 3} // in any order
 		for run, n := range maps.All(lengths) {
@@ -115,7 +115,7 @@ var appendClauses = []clause{
 		latest.Run = 0
 		wantSeqs(tb, "the latest run", read(tb, s, latest, 1, 0), 1, 4)
 	}},
-	{"append/reopens-a-closed-one", func(tb testing.TB, h Harness) {
+	{Name: "append/reopens-a-closed-one", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 1)

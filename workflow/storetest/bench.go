@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -93,7 +94,7 @@ func benchRecover(b *testing.B, h Harness) {
 	for range b.N {
 		if h.Reopen != nil {
 			b.StopTimer()
-			s = closing(b, h.Reopen(b, s))
+			s = kit.Closing(b, h.Reopen(b, s))
 			b.StartTimer()
 		}
 		n := 0

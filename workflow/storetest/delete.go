@@ -37,7 +37,7 @@ func wantGone(tb testing.TB, s workflow.Store, x workflow.ExecutionRef, d faas.D
 }
 
 var deleteClauses = []clause{
-	{"delete/everything-of-it", func(tb testing.TB, h Harness) {
+	{Name: "delete/everything-of-it", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		_, d, data := large("held by reference")
 		for _, id := range []string{"a", "ab", "b"} {
@@ -54,7 +54,7 @@ var deleteClauses = []clause{
 			}
 		}
 	}},
-	{"delete/not-an-open-one", func(tb testing.TB, h Harness) {
+	{Name: "delete/not-an-open-one", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for i, status := range []workflow.Status{workflow.StatusRunning, workflow.StatusSuspended} {
 			x := create(tb, s, string(status), i, status, nil)
@@ -62,7 +62,7 @@ var deleteClauses = []clause{
 			wantSeqs(tb, "its log", read(tb, s, x, 1, 0), 1, 1)
 		}
 	}},
-	{"delete/refusals", func(tb testing.TB, h Harness) {
+	{Name: "delete/refusals", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		create(tb, s, "a", 0, workflow.StatusSucceeded, nil)
 		wantClass(tb, s.Delete(tb.Context(), workflow.ExecutionRef{ID: "a"}), faas.ErrInvalidArgument, "Delete without a run")
@@ -70,7 +70,7 @@ var deleteClauses = []clause{
 		wantClass(tb, s.Delete(tb.Context(), ref("b")), faas.ErrNotFound, "Delete of an ID that is not there")
 		wantSeqs(tb, "the log", read(tb, s, ref("a"), 1, 0), 1, 1)
 	}},
-	{"delete/the-name-is-free-again", func(tb testing.TB, h Harness) {
+	{Name: "delete/the-name-is-free-again", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		_, d, data := large("held by reference")
@@ -91,7 +91,7 @@ var deleteClauses = []clause{
 		}
 		put(tb, s, &workflow.Batch{Execution: x, After: 1, Events: events(2, 1)})
 	}},
-	{"delete/one-of-the-runs", func(tb testing.TB, h Harness) {
+	{Name: "delete/one-of-the-runs", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		run := func(n uint64) workflow.ExecutionRef {
 			return workflow.ExecutionRef{Namespace: faas.DefaultNamespace, ID: "a", Run: n}

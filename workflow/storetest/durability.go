@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -13,11 +14,11 @@ func (h Harness) durable(tb testing.TB) func(workflow.Store) workflow.Store {
 	if h.Reopen == nil {
 		tb.Skip("the store is not durable: Harness.Reopen is nil")
 	}
-	return func(s workflow.Store) workflow.Store { return closing(tb, h.Reopen(tb, s)) }
+	return func(s workflow.Store) workflow.Store { return kit.Closing(tb, h.Reopen(tb, s)) }
 }
 
 var durabilityClauses = []clause{
-	{"durability/logs-records-and-payloads", func(tb testing.TB, h Harness) {
+	{Name: "durability/logs-records-and-payloads", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		s := h.open(tb)
 		_, d, data := large("held by reference")
@@ -49,7 +50,7 @@ var durabilityClauses = []clause{
 			}
 		}
 	}},
-	{"durability/the-log-goes-on", func(tb testing.TB, h Harness) {
+	{Name: "durability/the-log-goes-on", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		s := h.open(tb)
 		x := ref("a")
@@ -61,7 +62,7 @@ var durabilityClauses = []clause{
 		s = reopen(s)
 		wantEvents(tb, "the log", read(tb, s, x, 1, 0), events(1, 5))
 	}},
-	{"durability/snapshots-and-trims", func(tb testing.TB, h Harness) {
+	{Name: "durability/snapshots-and-trims", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		s := h.open(tb)
 		x, y := ref("a"), ref("b")
@@ -80,7 +81,7 @@ var durabilityClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: y, After: 6, Events: events(7, 1)})
 		wantTrimmed(tb, s, y, 7, 7)
 	}},
-	{"durability/deletions", func(tb testing.TB, h Harness) {
+	{Name: "durability/deletions", Check: func(tb testing.TB, h Harness) {
 		reopen := h.durable(tb)
 		s := h.open(tb)
 		_, d, data := large("held by reference")

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
 var faultClauses = []clause{
-	{"fault/a-failed-write-poisons", func(tb testing.TB, h Harness) {
+	{Name: "fault/a-failed-write-poisons", Check: func(tb testing.TB, h Harness) {
 		if h.Fail == nil {
 			tb.Skip("no write can be made to fail: Harness.Fail is nil")
 		}
@@ -27,7 +28,7 @@ var faultClauses = []clause{
 		if h.Reopen == nil {
 			return
 		}
-		s = closing(tb, h.Reopen(tb, s))
+		s = kit.Closing(tb, h.Reopen(tb, s))
 		es := read(tb, s, x, 1, 0)
 		if len(es) != 2 && len(es) != 3 {
 			tb.Errorf("opened again the log has %d events, want 2, or 3 if the write had come through", len(es))
@@ -37,7 +38,7 @@ var faultClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: x, After: uint64(len(es)), Events: events(uint64(len(es))+1, 1)})
 		remove(tb, s, ref("closed"))
 	}},
-	{"fault/damage-is-named", func(tb testing.TB, h Harness) {
+	{Name: "fault/damage-is-named", Check: func(tb testing.TB, h Harness) {
 		s, x := h.damaged(tb)
 		_, err := s.Read(tb.Context(), x, 1, 0)
 		wantClass(tb, err, faas.ErrCorrupt, "Read of the damaged log")
@@ -59,7 +60,7 @@ var faultClauses = []clause{
 			tb.Errorf("Recover yields the damaged one %d times", found)
 		}
 	}},
-	{"fault/others-are-served", func(tb testing.TB, h Harness) {
+	{Name: "fault/others-are-served", Check: func(tb testing.TB, h Harness) {
 		s, x := h.damaged(tb)
 		n := 0
 		for _, r := range list(tb, s, workflow.ExecutionQuery{}) {
@@ -86,5 +87,5 @@ func (h Harness) damaged(tb testing.TB) (workflow.Store, workflow.ExecutionRef) 
 		start(tb, s, ref(fmt.Sprint("x", i)), 3)
 	}
 	x := ref("x2")
-	return closing(tb, h.Corrupt(tb, s, x)), x
+	return kit.Closing(tb, h.Corrupt(tb, s, x)), x
 }

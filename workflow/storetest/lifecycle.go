@@ -11,7 +11,7 @@ import (
 )
 
 var lifecycleClauses = []clause{
-	{"lifecycle/close-twice", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/close-twice", Check: func(tb testing.TB, h Harness) {
 		s := h.Open(tb)
 		start(tb, s, ref("a"), 1)
 		for range 2 {
@@ -20,7 +20,7 @@ var lifecycleClauses = []clause{
 			}
 		}
 	}},
-	{"lifecycle/after-close", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/after-close", Check: func(tb testing.TB, h Harness) {
 		s := h.Open(tb)
 		x := ref("a")
 		_, d, data := large("held by reference")
@@ -46,7 +46,7 @@ var lifecycleClauses = []clause{
 			wantClass(tb, call(), faas.ErrClosed, "%s after Close", op)
 		}
 	}},
-	{"lifecycle/close-while-busy", func(tb testing.TB, h Harness) {
+	{Name: "lifecycle/close-while-busy", Check: func(tb testing.TB, h Harness) {
 		s := h.Open(tb)
 		for i := range 50 {
 			start(tb, s, ref(fmt.Sprint("open", i)), 1)

@@ -61,7 +61,7 @@ func create(tb testing.TB, s workflow.Store, id string, n int, status workflow.S
 }
 
 var listClauses = []clause{
-	{"list/order", func(tb testing.TB, h Harness) {
+	{Name: "list/order", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		create(tb, s, "b", 1, workflow.StatusRunning, nil)
 		create(tb, s, "d", 3, workflow.StatusSucceeded, nil)
@@ -74,7 +74,7 @@ var listClauses = []clause{
 			wantIDs(tb, fmt.Sprint("pages of ", limit), listed(tb, s, workflow.ExecutionQuery{Limit: limit}), "d", "c", "z", "a", "a", "b", "old")
 		}
 	}},
-	{"list/filters", func(tb testing.TB, h Harness) {
+	{Name: "list/filters", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		create(tb, s, "a", 1, workflow.StatusRunning, func(x *workflow.Execution) { x.Attributes = map[string]string{"k": "1", "l": "2"} })
 		create(tb, s, "b", 2, workflow.StatusSuspended, func(x *workflow.Execution) { x.Attributes = map[string]string{"k": "1"} })
@@ -117,7 +117,7 @@ var listClauses = []clause{
 			}
 		}
 	}},
-	{"list/follows-changes", func(tb testing.TB, h Harness) {
+	{Name: "list/follows-changes", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 1)
@@ -145,7 +145,7 @@ var listClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: x, After: 4, Events: events(5, 1), Record: later})
 		wantIDs(tb, "kept longer", listed(tb, s, due))
 	}},
-	{"list/pages-while-they-come-and-go", func(tb testing.TB, h Harness) {
+	{Name: "list/pages-while-they-come-and-go", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for i := range 40 {
 			status := workflow.StatusRunning
@@ -193,7 +193,7 @@ var listClauses = []clause{
 			}
 		}
 	}},
-	{"list/invalid", func(tb testing.TB, h Harness) {
+	{Name: "list/invalid", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		create(tb, s, "a", 1, workflow.StatusRunning, nil)
 		for _, q := range []workflow.ExecutionQuery{

@@ -14,7 +14,7 @@ import (
 var manyClauses = []clause{
 	// Linearizable per execution: of all who append after the same event one wins, a
 	// winner's event stays at its place, and a reader sees a prefix that never gets shorter.
-	{"many/one-winner", func(tb testing.TB, h Harness) {
+	{Name: "many/one-winner", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		const executions, writers, each = 3, 6, 25
 		for i := range executions {
@@ -93,7 +93,7 @@ var manyClauses = []clause{
 			}
 		}
 	}},
-	{"many/one-creates", func(tb testing.TB, h Harness) {
+	{Name: "many/one-creates", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for i := range 20 {
 			x := ref(fmt.Sprint("x", i))
@@ -115,7 +115,7 @@ var manyClauses = []clause{
 			}
 		}
 	}},
-	{"many/lives-side-by-side", func(tb testing.TB, h Harness) {
+	{Name: "many/lives-side-by-side", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		const workers, each = 8, 15
 		create(tb, s, "stays", 0, workflow.StatusRunning, nil)

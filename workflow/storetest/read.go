@@ -8,7 +8,7 @@ import (
 )
 
 var readClauses = []clause{
-	{"read/pages", func(tb testing.TB, h Harness) {
+	{Name: "read/pages", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 4) // batches of different sizes
@@ -23,7 +23,7 @@ var readClauses = []clause{
 			}
 		}
 	}},
-	{"read/limits", func(tb testing.TB, h Harness) {
+	{Name: "read/limits", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, workflow.MaxPage+workflow.DefaultPage)
@@ -34,7 +34,7 @@ var readClauses = []clause{
 			wantClass(tb, err, faas.ErrInvalidArgument, "a page of %d", limit)
 		}
 	}},
-	{"read/not-found", func(tb testing.TB, h Harness) {
+	{Name: "read/not-found", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		start(tb, s, ref("a"), 1)
 		second := ref("a")
@@ -44,7 +44,7 @@ var readClauses = []clause{
 			wantClass(tb, err, faas.ErrNotFound, "Read(%s)", x)
 		}
 	}},
-	{"read/result-is-the-callers", func(tb testing.TB, h Harness) {
+	{Name: "read/result-is-the-callers", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 3)
@@ -59,7 +59,7 @@ var readClauses = []clause{
 }
 
 var payloadClauses = []clause{
-	{"payload/bytes-of-a-digest", func(tb testing.TB, h Harness) {
+	{Name: "payload/bytes-of-a-digest", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x, other := ref("a"), ref("b")
 		start(tb, s, x, 1)
@@ -80,7 +80,7 @@ var payloadClauses = []clause{
 		_, err = s.Payload(tb.Context(), ref("c"), digest([]byte("one")))
 		wantClass(tb, err, faas.ErrNotFound, "an execution that never came")
 	}},
-	{"payload/bound-in-events", func(tb testing.TB, h Harness) {
+	{Name: "payload/bound-in-events", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		p, d, data := large("output")
@@ -107,7 +107,7 @@ var payloadClauses = []clause{
 			tb.Error("it is not recovered")
 		}
 	}},
-	{"payload/bound-in-records", func(tb testing.TB, h Harness) {
+	{Name: "payload/bound-in-records", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		done, failed := ref("done"), ref("failed")
 		p, d, data := large("output")

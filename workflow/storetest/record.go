@@ -9,7 +9,7 @@ import (
 )
 
 var recordClauses = []clause{
-	{"get/every-field", func(tb testing.TB, h Harness) {
+	{Name: "get/every-field", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := workflow.ExecutionRef{Namespace: "ns", ID: "ü <&> x", Run: 1<<64 - 1}
 		want := workflow.Execution{
@@ -29,7 +29,7 @@ var recordClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: plain.Ref, Record: &plain, Events: events(1, 1)})
 		wantRecord(tb, "a plain record", get(tb, s, plain.Ref), plain)
 	}},
-	{"get/latest-run", func(tb testing.TB, h Harness) {
+	{Name: "get/latest-run", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for _, run := range []uint64{2, 300, 1} {
 			x := ref("a")
@@ -44,7 +44,7 @@ var recordClauses = []clause{
 			tb.Errorf("run 2 is %d", got)
 		}
 	}},
-	{"get/not-found", func(tb testing.TB, h Harness) {
+	{Name: "get/not-found", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		start(tb, s, ref("b"), 1)
 		for _, x := range []workflow.ExecutionRef{{ID: "a"}, {ID: "b", Run: 2}, {Namespace: "other", ID: "b", Run: 1}, {ID: "bb"}, {ID: "B"}} {
@@ -52,7 +52,7 @@ var recordClauses = []clause{
 			wantClass(tb, err, faas.ErrNotFound, "Get(%s)", x)
 		}
 	}},
-	{"get/result-is-the-callers", func(tb testing.TB, h Harness) {
+	{Name: "get/result-is-the-callers", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 1)

@@ -10,7 +10,7 @@ import (
 )
 
 var recoverClauses = []clause{
-	{"recover/every-open-one-once", func(tb testing.TB, h Harness) {
+	{Name: "recover/every-open-one-once", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		if all := recovered(tb, s); len(all) != 0 {
 			tb.Errorf("an empty store recovers %d", len(all))
@@ -43,7 +43,7 @@ var recoverClauses = []clause{
 			}
 		}
 	}},
-	{"recover/long-log", func(tb testing.TB, h Harness) {
+	{Name: "recover/long-log", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 5)
@@ -55,7 +55,7 @@ var recoverClauses = []clause{
 			wantSeqs(tb, "its events", r.Events, 1, 5+n)
 		}
 	}},
-	{"recover/from-the-latest-snapshot", func(tb testing.TB, h Harness) {
+	{Name: "recover/from-the-latest-snapshot", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		check := func(snapshot string, at, last uint64) {
@@ -80,7 +80,7 @@ var recoverClauses = []clause{
 		check("at 9", 9, 9)
 		wantSeqs(tb, "the whole log", read(tb, s, x, 1, 0), 1, 9)
 	}},
-	{"recover/not-what-closed", func(tb testing.TB, h Harness) {
+	{Name: "recover/not-what-closed", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for _, id := range []string{"a", "b"} {
 			start(tb, s, ref(id), 1)
@@ -92,7 +92,7 @@ var recoverClauses = []clause{
 			tb.Errorf("%d are recovered, want none", len(all))
 		}
 	}},
-	{"recover/the-loop-may-append", func(tb testing.TB, h Harness) {
+	{Name: "recover/the-loop-may-append", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for i := range 100 {
 			start(tb, s, ref(fmt.Sprint("x", i)), 2)
@@ -121,7 +121,7 @@ var recoverClauses = []clause{
 			tb.Errorf("%d of 100 are yielded", len(seen))
 		}
 	}},
-	{"recover/the-loop-may-end", func(tb testing.TB, h Harness) {
+	{Name: "recover/the-loop-may-end", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for i := range 200 {
 			start(tb, s, ref(fmt.Sprint("x", i)), 1)

@@ -10,7 +10,7 @@ import (
 )
 
 var refusalClauses = []clause{
-	{"append/conflict-when-it-exists", func(tb testing.TB, h Harness) {
+	{Name: "append/conflict-when-it-exists", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 2)
@@ -21,7 +21,7 @@ var refusalClauses = []clause{
 		wantClass(tb, err, faas.ErrConflict, "creating it again after it has closed")
 		wantSeqs(tb, "the log", read(tb, s, x, 1, 0), 1, 3)
 	}},
-	{"append/conflict-when-the-log-ends-elsewhere", func(tb testing.TB, h Harness) {
+	{Name: "append/conflict-when-the-log-ends-elsewhere", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 3)
@@ -31,7 +31,7 @@ var refusalClauses = []clause{
 		}
 		wantSeqs(tb, "the log", read(tb, s, x, 1, 0), 1, 3)
 	}},
-	{"append/not-found", func(tb testing.TB, h Harness) {
+	{Name: "append/not-found", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		start(tb, s, ref("a"), 1)
 		second := ref("a")
@@ -40,7 +40,7 @@ var refusalClauses = []clause{
 			wantClass(tb, s.Append(tb.Context(), &workflow.Batch{Execution: x, After: 1, Events: events(2, 1)}), faas.ErrNotFound, "after 1 of %s", x)
 		}
 	}},
-	{"append/invalid", func(tb testing.TB, h Harness) {
+	{Name: "append/invalid", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		put(tb, s, &workflow.Batch{Execution: x, Record: record(x, 0, workflow.StatusRunning), Events: events(1, 4), Snapshot: []byte("s"), SnapshotAt: 2})
@@ -69,7 +69,7 @@ var refusalClauses = []clause{
 		wantEvents(tb, "the log", read(tb, s, x, 1, 0), events(1, 4))
 		wantRecord(tb, "the record", get(tb, s, x), *record(x, 0, workflow.StatusRunning))
 	}},
-	{"append/refused-changes-nothing", func(tb testing.TB, h Harness) {
+	{Name: "append/refused-changes-nothing", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		put(tb, s, &workflow.Batch{Execution: x, Record: record(x, 0, workflow.StatusRunning), Events: events(1, 4), Snapshot: []byte("old"), SnapshotAt: 2})
@@ -96,7 +96,7 @@ var refusalClauses = []clause{
 			tb.Errorf("listed %v, want one", got)
 		}
 	}},
-	{"append/cancelled", func(tb testing.TB, h Harness) {
+	{Name: "append/cancelled", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 1)

@@ -7,7 +7,7 @@
 //		})
 //	}
 //
-// It imports nothing but the standard library and the contract. The kit closes what it
+// It needs nothing but the standard library and the contract. The kit closes what it
 // opened. Subtest names are part of its interface: they are the keys of Harness.Skip.
 package storetest
 
@@ -19,10 +19,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/kit"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -47,19 +49,13 @@ type Harness struct {
 // passing never takes it.
 const patience = 30 * time.Second
 
-type clause struct {
-	name  string
-	check func(tb testing.TB, h Harness)
-}
+type clause = kit.Clause[Harness]
 
-func clauses() (all []clause) {
-	for _, l := range [][]clause{
+func clauses() []clause {
+	return slices.Concat(
 		appendClauses, refusalClauses, readClauses, payloadClauses, recordClauses, listClauses, deleteClauses,
 		recoverClauses, trimClauses, manyClauses, lifecycleClauses, durabilityClauses, faultClauses,
-	} {
-		all = append(all, l...)
-	}
-	return all
+	)
 }
 
 // Run tests every promise of a workflow.Store.
@@ -67,35 +63,12 @@ func Run(t *testing.T, h Harness) {
 	if h.Open == nil {
 		t.Fatal("storetest: Harness.Open is required")
 	}
-	known := make(map[string]bool)
-	for _, c := range clauses() {
-		known[c.name] = true
-		t.Run(c.name, func(t *testing.T) {
-			if reason, ok := h.Skip[c.name]; ok {
-				t.Skip(reason)
-			}
-			c.check(t, h)
-		})
-	}
-	for name := range h.Skip {
-		if !known[name] {
-			t.Errorf("storetest: Skip names %q, which is no subtest", name)
-		}
-	}
+	kit.Run(t, clauses(), h.Skip, func(testing.TB) Harness { return h })
 }
 
 func (h Harness) open(tb testing.TB) workflow.Store {
 	tb.Helper()
-	return closing(tb, h.Open(tb))
-}
-
-func closing(tb testing.TB, s workflow.Store) workflow.Store {
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Errorf("Close at the end: %v", err)
-		}
-	})
-	return s
+	return kit.Closing(tb, h.Open(tb))
 }
 
 // epoch is when the executions of the kit start.

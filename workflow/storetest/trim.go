@@ -24,7 +24,7 @@ func wantTrimmed(tb testing.TB, s workflow.Store, x workflow.ExecutionRef, from,
 }
 
 var trimClauses = []clause{
-	{"trim/anywhere", func(tb testing.TB, h Harness) {
+	{Name: "trim/anywhere", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		for before := uint64(1); before <= 11; before++ {
 			x := ref(string(rune('a' + before)))
@@ -39,7 +39,7 @@ var trimClauses = []clause{
 			}
 		}
 	}},
-	{"trim/the-log-goes-on", func(tb testing.TB, h Harness) {
+	{Name: "trim/the-log-goes-on", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		start(tb, s, x, 5)
@@ -57,7 +57,7 @@ var trimClauses = []clause{
 		}
 		wantSeqs(tb, "the events after the snapshot", r.Events, 12, 12)
 	}},
-	{"trim/from-the-start", func(tb testing.TB, h Harness) {
+	{Name: "trim/from-the-start", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a") // a fork brings its log and a snapshot in one batch
 		put(tb, s, &workflow.Batch{Execution: x, Record: record(x, 0, workflow.StatusRunning), Events: events(1, 6), Snapshot: []byte("s"), SnapshotAt: 4, TrimBefore: 5})
@@ -65,7 +65,7 @@ var trimClauses = []clause{
 		put(tb, s, &workflow.Batch{Execution: x, After: 6, Events: events(7, 1)})
 		wantTrimmed(tb, s, x, 5, 7)
 	}},
-	{"trim/payloads-that-nothing-holds", func(tb testing.TB, h Harness) {
+	{Name: "trim/payloads-that-nothing-holds", Check: func(tb testing.TB, h Harness) {
 		s := h.open(tb)
 		x := ref("a")
 		texts := []string{"input", "dropped", "in the snapshot", "in the snapshot as JSON", "kept event", "kept failure", "in the record", "again"}
