@@ -27,7 +27,7 @@ func decide(tb testing.TB, b Bed, fn faas.Function, o *deployer.Options) deploye
 }
 
 var decideClauses = []clause{
-	{"decide/explains-and-deploys-nothing", func(tb testing.TB, b Bed) {
+	{Name: "decide/explains-and-deploys-nothing", Check: func(tb testing.TB, b Bed) {
 		d := decide(tb, b, b.Echo, nil)
 		if d.Driver == "" || d.Contract != b.Echo.Spec.Contract || len(d.Reasons) == 0 {
 			tb.Errorf("the decision is %+v", d)
@@ -43,7 +43,7 @@ var decideClauses = []clause{
 			tb.Errorf("asked for the driver %q, %q was chosen", d.Driver, again.Driver)
 		}
 	}},
-	{"decide/requester-before-function", func(tb testing.TB, b Bed) {
+	{Name: "decide/requester-before-function", Check: func(tb testing.TB, b Bed) {
 		fn := b.Echo
 		fn.Spec.Requests = faas.Resources{MilliCPU: 10, Memory: 1000}
 		o := &deployer.Options{Requests: faas.Resources{Memory: 2000, Pids: 3}}
@@ -57,7 +57,7 @@ var decideClauses = []clause{
 			tb.Errorf("the requests without options are %+v, want the function's", got)
 		}
 	}},
-	{"decide/isolation-is-only-raised", func(tb testing.TB, b Bed) {
+	{Name: "decide/isolation-is-only-raised", Check: func(tb testing.TB, b Bed) {
 		fn := b.Echo
 		fn.Spec.Isolation = faas.IsolationVM
 		_, low := decider(tb, b).Decide(tb.Context(), fn, &deployer.Options{Isolation: faas.IsolationNone})
@@ -70,7 +70,7 @@ var decideClauses = []clause{
 			tb.Errorf("isolation asked for by the requester: %v, by the function: %v", high, alone)
 		}
 	}},
-	{"decide/refuses-what-deploy-refuses", func(tb testing.TB, b Bed) {
+	{Name: "decide/refuses-what-deploy-refuses", Check: func(tb testing.TB, b Bed) {
 		d := decider(tb, b)
 		fn := b.Echo
 		fn.Spec.Contract = ""
@@ -86,7 +86,7 @@ var decideClauses = []clause{
 }
 
 var shutdownClauses = []clause{
-	{"shutdown/stops-everything", func(tb testing.TB, b Bed) {
+	{Name: "shutdown/stops-everything", Check: func(tb testing.TB, b Bed) {
 		if b.Shutdown == nil {
 			tb.Skip("Bed.Shutdown is not there")
 		}

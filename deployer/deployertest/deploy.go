@@ -13,7 +13,7 @@ import (
 )
 
 var deployClauses = []clause{
-	{"deploy/returns-it-ready", func(tb testing.TB, b Bed) {
+	{Name: "deploy/returns-it-ready", Check: func(tb testing.TB, b Bed) {
 		inst := deploy(tb, b, b.Echo, nil)
 		wantInstances(tb, b, 1)
 		wantEcho(tb, inst, b.Echo, "hello")
@@ -27,7 +27,7 @@ var deployClauses = []clause{
 			tb.Errorf("Err is %v while the instance runs", err)
 		}
 	}},
-	{"deploy/one-instance-each", func(tb testing.TB, b Bed) {
+	{Name: "deploy/one-instance-each", Check: func(tb testing.TB, b Bed) {
 		one, two := deploy(tb, b, b.Echo, nil), deploy(tb, b, b.Echo, nil)
 		if one.ID() == "" || one.ID() == two.ID() {
 			tb.Errorf("the ids are %q and %q", one.ID(), two.ID())
@@ -39,7 +39,7 @@ var deployClauses = []clause{
 		wantInstances(tb, b, 1)
 		wantEcho(tb, two, b.Echo, "still here")
 	}},
-	{"deploy/accounts-its-time", func(tb testing.TB, b Bed) {
+	{Name: "deploy/accounts-its-time", Check: func(tb testing.TB, b Bed) {
 		t := &faas.Timing{}
 		begun := time.Now()
 		inst, err := b.Deployer.Deploy(faas.WithTiming(tb.Context(), t), b.Echo, nil)
@@ -60,7 +60,7 @@ var deployClauses = []clause{
 			}
 		}
 	}},
-	{"deploy/many-at-once", func(tb testing.TB, b Bed) {
+	{Name: "deploy/many-at-once", Check: func(tb testing.TB, b Bed) {
 		const n = 12
 		instances := make([]faas.Instance, n)
 		var all sync.WaitGroup
@@ -97,7 +97,7 @@ var deployClauses = []clause{
 		all.Wait()
 		wantInstances(tb, b, 0)
 	}},
-	{"deploy/arguments-stay-as-they-are", func(tb testing.TB, b Bed) {
+	{Name: "deploy/arguments-stay-as-they-are", Check: func(tb testing.TB, b Bed) {
 		fn := b.Echo
 		fn.Spec.Env = maps.Clone(fn.Spec.Env)
 		fn.Spec.Labels = map[string]string{"owner": "me"}
@@ -111,7 +111,7 @@ var deployClauses = []clause{
 }
 
 var failureClauses = []clause{
-	{"failure/invalid", func(tb testing.TB, b Bed) {
+	{Name: "failure/invalid", Check: func(tb testing.TB, b Bed) {
 		for what, change := range map[string]func(fn *faas.Function, o *deployer.Options){
 			"without a name":                  func(fn *faas.Function, _ *deployer.Options) { fn.Ref = faas.Ref{} },
 			"without a contract":              func(fn *faas.Function, _ *deployer.Options) { fn.Spec.Contract = "" },
@@ -128,7 +128,7 @@ var failureClauses = []clause{
 			_ = refused(tb, b, tb.Context(), fn, o, faas.ErrInvalidArgument, "a function "+what)
 		}
 	}},
-	{"failure/nobody-offers-it", func(tb testing.TB, b Bed) {
+	{Name: "failure/nobody-offers-it", Check: func(tb testing.TB, b Bed) {
 		fn := b.Echo
 		fn.Spec.Contract = "nobody-speaks-this"
 		err := refused(tb, b, tb.Context(), fn, nil, faas.ErrUnimplemented, "a contract that no driver offers")
@@ -137,7 +137,7 @@ var failureClauses = []clause{
 		}
 		_ = refused(tb, b, tb.Context(), b.Echo, &deployer.Options{Driver: "nobody"}, faas.ErrUnimplemented, "with a driver that is not offered")
 	}},
-	{"failure/no-capacity", func(tb testing.TB, b Bed) {
+	{Name: "failure/no-capacity", Check: func(tb testing.TB, b Bed) {
 		need(tb, b.Full, "Full")
 		begun := time.Now()
 		_ = refused(tb, b, tb.Context(), b.Full, nil, faas.ErrExhausted, "more than there is room for")
@@ -146,12 +146,12 @@ var failureClauses = []clause{
 		}
 		deploy(tb, b, b.Echo, nil)
 	}},
-	{"failure/does-not-start", func(tb testing.TB, b Bed) {
+	{Name: "failure/does-not-start", Check: func(tb testing.TB, b Bed) {
 		need(tb, b.Broken, "Broken")
 		_ = refused(tb, b, tb.Context(), b.Broken, nil, faas.ErrFunction, "a function that ends before it is ready")
 		deploy(tb, b, b.Echo, nil)
 	}},
-	{"failure/start-timeout", func(tb testing.TB, b Bed) {
+	{Name: "failure/start-timeout", Check: func(tb testing.TB, b Bed) {
 		need(tb, b.Hang, "Hang")
 		fn := b.Hang
 		fn.Spec.StartTimeout = 300 * time.Millisecond
@@ -161,7 +161,7 @@ var failureClauses = []clause{
 			tb.Errorf("a start timeout of %v took %v", fn.Spec.StartTimeout, took)
 		}
 	}},
-	{"failure/canceled", func(tb testing.TB, b Bed) {
+	{Name: "failure/canceled", Check: func(tb testing.TB, b Bed) {
 		need(tb, b.Hang, "Hang")
 		ctx, cancel := context.WithCancel(tb.Context())
 		defer cancel()
@@ -181,7 +181,7 @@ var failureClauses = []clause{
 		_ = refused(tb, b, ctx, b.Echo, nil, faas.ErrCanceled, "with an ended context")
 		deploy(tb, b, b.Echo, nil)
 	}},
-	{"failure/deadline", func(tb testing.TB, b Bed) {
+	{Name: "failure/deadline", Check: func(tb testing.TB, b Bed) {
 		need(tb, b.Hang, "Hang")
 		ctx, cancel := context.WithTimeout(tb.Context(), 300*time.Millisecond)
 		defer cancel()

@@ -7,7 +7,7 @@
 //		deployertest.Run(t, deployertest.Harness{New: newBed})
 //	}
 //
-// It imports nothing but the standard library and the contracts. Subtest names are part of
+// It needs nothing but the standard library and the contracts. Subtest names are part of
 // its interface: they are the keys of Harness.Skip.
 package deployertest
 
@@ -20,6 +20,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/deployer"
+	"github.com/joinery/faas/internal/kit"
 )
 
 // Harness makes what Run tests.
@@ -55,10 +56,7 @@ type Bed struct {
 // passing never takes it.
 const patience = 30 * time.Second
 
-type clause struct {
-	name  string
-	check func(tb testing.TB, b Bed)
-}
+type clause = kit.Clause[Bed]
 
 func clauses() []clause {
 	return slices.Concat(deployClauses, failureClauses, instanceClauses, decideClauses, shutdownClauses)
@@ -69,21 +67,7 @@ func Run(t *testing.T, h Harness) {
 	if h.New == nil {
 		t.Fatal("deployertest: Harness.New is required")
 	}
-	known := make(map[string]bool)
-	for _, c := range clauses() {
-		known[c.name] = true
-		t.Run(c.name, func(t *testing.T) {
-			if reason, ok := h.Skip[c.name]; ok {
-				t.Skip(reason)
-			}
-			c.check(t, h.New(t))
-		})
-	}
-	for name := range h.Skip {
-		if !known[name] {
-			t.Errorf("Harness.Skip names %q, which is no subtest of this kit", name)
-		}
-	}
+	kit.Run(t, clauses(), h.Skip, h.New)
 }
 
 // Bench measures what an instance adds to a call, and a deployment.

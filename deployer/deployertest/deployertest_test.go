@@ -239,20 +239,20 @@ func TestKitFindsEveryBrokenPromise(t *testing.T) {
 		left[name] = true
 	}
 	for _, c := range clauses() {
-		spoil := broken[c.name]
+		spoil := broken[c.Name]
 		if spoil == nil {
-			t.Errorf("%s: there is no double that breaks it", c.name)
+			t.Errorf("%s: there is no double that breaks it", c.Name)
 			continue
 		}
-		delete(left, c.name)
-		t.Run(c.name, func(t *testing.T) {
+		delete(left, c.Name)
+		t.Run(c.Name, func(t *testing.T) {
 			run := func(spoil func(*double, *Bed)) (r *recordtb.Recorder) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newSim()
 					d := &double{sim: s, deploy: s.Deploy, decide: s.Decide}
 					b := bedOf(s, d)
 					spoil(d, &b)
-					r = recordtb.Run(t, func(tb testing.TB) { c.check(tb, b) })
+					r = recordtb.Run(t, func(tb testing.TB) { c.Check(tb, b) })
 					_ = s.shutdown(context.Background())
 				})
 				return r
@@ -278,19 +278,19 @@ func TestWhatIsMissingIsSkipped(t *testing.T) {
 			s := newSim()
 			b := bedOf(s, struct{ deployer.Deployer }{s})
 			b.Exit, b.Broken, b.Hang, b.Full, b.Shutdown = faas.Function{}, faas.Function{}, faas.Function{}, faas.Function{}, nil
-			r := recordtb.Run(t, func(tb testing.TB) { c.check(tb, b) })
-			skipped[c.name] = r.Skipped()
+			r := recordtb.Run(t, func(tb testing.TB) { c.Check(tb, b) })
+			skipped[c.Name] = r.Skipped()
 			if r.Failed() {
-				t.Errorf("%s: %s", c.name, r.Recorded())
+				t.Errorf("%s: %s", c.Name, r.Recorded())
 			}
 		})
 	}
 	for _, c := range clauses() {
-		group := c.name[:4]
+		group := c.Name[:4]
 		want := group == "deci" || group == "shut" || group == "end/" ||
-			group == "fail" && c.name != "failure/invalid" && c.name != "failure/nobody-offers-it"
-		if skipped[c.name] != want {
-			t.Errorf("%s: skipped is %v, want %v", c.name, skipped[c.name], want)
+			group == "fail" && c.Name != "failure/invalid" && c.Name != "failure/nobody-offers-it"
+		if skipped[c.Name] != want {
+			t.Errorf("%s: skipped is %v, want %v", c.Name, skipped[c.Name], want)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 var instanceClauses = []clause{
-	{"stop/leaves-nothing", func(tb testing.TB, b Bed) {
+	{Name: "stop/leaves-nothing", Check: func(tb testing.TB, b Bed) {
 		inst := deploy(tb, b, b.Echo, nil)
 		if err := inst.Stop(tb.Context()); err != nil {
 			tb.Fatalf("stop: %v", err)
@@ -30,7 +30,7 @@ var instanceClauses = []clause{
 			tb.Errorf("a call after Stop: the error is %v, want class %q or %q", err, faas.ErrUnavailable, faas.ErrClosed)
 		}
 	}},
-	{"stop/twice", func(tb testing.TB, b Bed) {
+	{Name: "stop/twice", Check: func(tb testing.TB, b Bed) {
 		inst := deploy(tb, b, b.Echo, nil)
 		var all sync.WaitGroup
 		for range 4 {
@@ -48,7 +48,7 @@ var instanceClauses = []clause{
 			tb.Errorf("stop of a stopped instance: %v", err)
 		}
 	}},
-	{"stop/goes-on-when-canceled", func(tb testing.TB, b Bed) {
+	{Name: "stop/goes-on-when-canceled", Check: func(tb testing.TB, b Bed) {
 		inst := deploy(tb, b, b.Echo, nil)
 		ctx, cancel := context.WithCancel(tb.Context())
 		cancel()
@@ -61,7 +61,7 @@ var instanceClauses = []clause{
 			tb.Errorf("Err is %v after Stop", err)
 		}
 	}},
-	{"end/by-itself", func(tb testing.TB, b Bed) {
+	{Name: "end/by-itself", Check: func(tb testing.TB, b Bed) {
 		need(tb, b.Exit, "Exit")
 		inst := deploy(tb, b, b.Exit, nil)
 		other := deploy(tb, b, b.Echo, nil)
