@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/internal/taskgraph"
 )
@@ -125,7 +124,7 @@ func (p *Program) initCounts(s *state) {
 func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []workflow.Command, error) {
 	if s == nil {
 		if e.Kind != workflow.ExecutionStarted && e.Kind != workflow.ExecutionContinued {
-			return nil, nil, conflict(e, "the execution's start")
+			return nil, nil, taskgraph.Conflict(e, "the execution's start")
 		}
 		r := run{program: p, state: p.newState(e), now: e.Time}
 		r.look = r.few[:0]
@@ -133,7 +132,7 @@ func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 	}
 	st, ok := s.(*state)
 	if !ok {
-		return nil, nil, conflict(e, "a state of this language")
+		return nil, nil, taskgraph.Conflict(e, "a state of this language")
 	}
 	r := run{program: p, state: st, now: e.Time}
 	r.look = r.few[:0]
@@ -143,21 +142,11 @@ func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 			return nil, nil, err
 		}
 	case workflow.CancelRequested:
-		cause := "the execution was cancelled"
-		if e.Failure != nil && e.Failure.Cause != "" {
-			cause = e.Failure.Cause
-		}
-		r.end(&workflow.Failure{Name: workflow.FailureCanceled, Cause: cause})
+		r.end(taskgraph.Canceled(e))
 	default:
 		return st, nil, nil
 	}
 	return r.settle()
-}
-
-func conflict(e *workflow.Event, expected string) error {
-	err := faas.Errorf("workflow engine", "step", e.Step, faas.ErrConflict, "event %d is %s of %q; expected %s", e.Seq, e.Kind, e.Step, expected)
-	err.Next = "run the definition that the execution was started with"
-	return err
 }
 
 // stepID is a step of a task: "name", "name[index]" of a mapped one, "name~n" the n-th question of a

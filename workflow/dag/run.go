@@ -9,6 +9,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/internal/taskgraph"
 )
 
 // run is one call of Step.
@@ -299,7 +300,7 @@ func untilTime(t *template, v *view) (time.Time, error) {
 func (r *run) outcome(e *workflow.Event) error {
 	id, ok := r.program.parseStep(e.Step)
 	if !ok {
-		return conflict(e, "a step of this definition")
+		return taskgraph.Conflict(e, "a step of this definition")
 	}
 	t := &r.program.tasks[id.task]
 	m := r.state.mapped[id.task]
@@ -312,7 +313,7 @@ func (r *run) outcome(e *workflow.Event) error {
 		open = r.state.pokes[id.task].step(t.name) == e.Step
 	}
 	if !open || r.state.ended {
-		return conflict(e, "the outcome of an open step")
+		return taskgraph.Conflict(e, "the outcome of an open step")
 	}
 	var f *workflow.Failure
 	output := e.Payload

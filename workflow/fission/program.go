@@ -13,6 +13,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
+	"github.com/joinery/faas/workflow/internal/taskgraph"
 )
 
 // Options of the language. Nil and zero values are the defaults.
@@ -136,7 +137,7 @@ func (p *Program) Graph() *workflow.Graph { return p.drawing }
 func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []workflow.Command, error) {
 	if s == nil {
 		if e.Kind != workflow.ExecutionStarted && e.Kind != workflow.ExecutionContinued {
-			return nil, nil, conflict(e, "the execution's start")
+			return nil, nil, taskgraph.Conflict(e, "the execution's start")
 		}
 		st, err := p.newState(e)
 		if err != nil {
@@ -148,7 +149,7 @@ func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 	}
 	st, ok := s.(*state)
 	if !ok {
-		return nil, nil, conflict(e, "a state of this language")
+		return nil, nil, taskgraph.Conflict(e, "a state of this language")
 	}
 	r := run{program: p, state: st, now: e.Time}
 	switch e.Kind {
@@ -157,21 +158,11 @@ func (p *Program) Step(s workflow.State, e *workflow.Event) (workflow.State, []w
 			return nil, nil, err
 		}
 	case workflow.CancelRequested:
-		cause := "the execution was cancelled"
-		if e.Failure != nil && e.Failure.Cause != "" {
-			cause = e.Failure.Cause
-		}
-		r.fail(&workflow.Failure{Name: workflow.FailureCanceled, Cause: cause})
+		r.fail(taskgraph.Canceled(e))
 	default:
 		return st, nil, nil
 	}
 	return r.settle()
-}
-
-func conflict(e *workflow.Event, expected string) error {
-	err := faas.Errorf("workflow engine", "step", e.Step, faas.ErrConflict, "event %d is %s of %q; expected %s", e.Seq, e.Kind, e.Step, expected)
-	err.Next = "run the definition that the execution was started with"
-	return err
 }
 
 func (p *Program) newState(e *workflow.Event) (*state, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/internal/source"
+	"github.com/joinery/faas/workflow/internal/taskgraph"
 )
 
 var background = context.Background() // reading from the execution's own store is not a call that ends
@@ -299,7 +300,7 @@ func (r *run) leave(s *scope) {
 func (r *run) outcome(e *workflow.Event) error {
 	n := r.byStep(e.Step)
 	if n == nil || n.status != running || r.state.ended {
-		return conflict(e, "the outcome of an open step")
+		return taskgraph.Conflict(e, "the outcome of an open step")
 	}
 	if e.Kind == workflow.StepFailed {
 		f := workflow.Failure{Name: workflow.FailureFunction}

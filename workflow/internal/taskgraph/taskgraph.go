@@ -1,5 +1,6 @@
 // Package taskgraph is what the declarative languages share: a graph of tasks that need one
-// another, checked for cycles, ordered, and small enough to hold ten thousand.
+// another, checked for cycles, ordered, and small enough to hold ten thousand; and what an event means that is
+// the same in all of them.
 package taskgraph
 
 import (
