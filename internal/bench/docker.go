@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -239,17 +238,7 @@ func dockerWarm() ([]Figure, error) {
 		return nil, err
 	}
 	defer w.Close()
-	header := http.Header{"Content-Type": {"application/json"}}
-	product := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		resp, err := w.Router.Invoke(ctx, &faas.Request{Function: w.ref, Path: "/echo", Header: header, Body: faas.Bytes(frontBody)})
-		if err != nil {
-			return err
-		}
-		got, err := resp.Body.ReadAll(0)
-		return check(resp.StatusCode(), got, err)
-	}
+	product := throughRouter(w.Platform, w.ref)
 	if err := product(); err != nil {
 		return nil, err
 	}
@@ -257,24 +246,8 @@ func dockerWarm() ([]Figure, error) {
 	if err != nil || len(running) != 1 {
 		return nil, fmt.Errorf("%d containers, want 1: %w", len(running), err)
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(running[0].Endpoint.Address), MaxIdleConnsPerHost: 1024}}
-	defer client.CloseIdleConnections()
-	baseline := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://container/echo", bytes.NewReader(frontBody))
-		if err != nil {
-			return err
-		}
-		req.Header["Content-Type"] = header["Content-Type"]
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		got, err := io.ReadAll(resp.Body)
-		return check(resp.StatusCode, got, err)
-	}
+	baseline, done := overSocket(running[0].Endpoint.Address)
+	defer done()
 	one, many, err := sideBySide(product, baseline, 16)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,20 +175,7 @@ func pluginData() ([]Figure, error) {
 		return nil, err
 	}
 	defer far.Close()
-	call := func(p *platform.Platform, ref faas.Ref) func() error {
-		header := http.Header{"Content-Type": {"application/json"}}
-		return func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			resp, err := p.Router.Invoke(ctx, &faas.Request{Function: ref, Path: "/echo", Header: header, Body: faas.Bytes(frontBody)})
-			if err != nil {
-				return err
-			}
-			got, err := resp.Body.ReadAll(0)
-			return check(resp.StatusCode(), got, err)
-		}
-	}
-	one, many, err := sideBySide(call(far, farRef), call(direct, ref), 16)
+	one, many, err := sideBySide(throughRouter(far, farRef), throughRouter(direct, ref), 16)
 	if err != nil {
 		return nil, err
 	}

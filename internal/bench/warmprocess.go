@@ -1,15 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"time"
 
-	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/bench/loop"
 	"github.com/joinery/faas/internal/platform"
 )
@@ -27,35 +21,9 @@ func warmProcess() ([]Figure, error) {
 		return nil, err
 	}
 	defer p.Close()
-	header := http.Header{"Content-Type": {"application/json"}}
-	product := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		resp, err := p.Router.Invoke(ctx, &faas.Request{Function: ref, Path: "/echo", Header: header, Body: faas.Bytes(frontBody)})
-		if err != nil {
-			return err
-		}
-		got, err := resp.Body.ReadAll(0)
-		return check(resp.StatusCode(), got, err)
-	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(socket), MaxIdleConnsPerHost: 1024}}
-	defer client.CloseIdleConnections()
-	baseline := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://echo.default/echo", bytes.NewReader(frontBody))
-		if err != nil {
-			return err
-		}
-		req.Header["Content-Type"] = header["Content-Type"]
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		got, err := io.ReadAll(resp.Body)
-		return check(resp.StatusCode, got, err)
-	}
+	product := throughRouter(p, ref)
+	baseline, done := overSocket(socket)
+	defer done()
 
 	var p50, latency, rate []float64
 	for round := range warmRounds + 1 {
@@ -78,11 +46,4 @@ func warmProcess() ([]Figure, error) {
 		{Name: "warm-process-p50-ratio", Value: median(latency), Unit: "x-of-net/http", Op: "<=", Bound: 1.15},
 		{Name: "warm-process-rate-ratio", Value: median(rate), Unit: "x-of-net/http", Op: ">=", Bound: 0.9},
 	}, nil
-}
-
-func check(status int, got []byte, err error) error {
-	if err == nil && (status != http.StatusOK || !bytes.Equal(got, frontBody)) {
-		err = fmt.Errorf("wrong response %d %q", status, got)
-	}
-	return err
 }
