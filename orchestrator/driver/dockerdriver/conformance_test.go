@@ -5,15 +5,14 @@ import (
 	"bytes"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin"
@@ -80,8 +79,7 @@ func harnessIn(t *testing.T, c faas.Contract, network string) (drivertest.Harnes
 		},
 		Task:      func(tb testing.TB, b drivertest.Behaviour) driver.Task { return behaviour(tb, c, b) },
 		Leftovers: func(tb testing.TB) []string { return leftovers(tb, dir) },
-		Limits: map[string]func(testing.TB, driver.Driver){
-			"milliCPU": cpuBites, "memory": memoryBites, "pids": pidsBites, "files": filesBite, "fileSize": fileSizeBites},
+		Limits:    testcall.Limits(limited, cpuBites),
 	}, dir
 }
 
@@ -139,43 +137,8 @@ func cpuBites(tb testing.TB, d driver.Driver) {
 	require.True(tb, ok)
 	before, err := src.Stats(ctx(tb), "limited")
 	require.NoError(tb, err)
-	mustGet(tb, e, "/burn?ms=1000")
+	testcall.MustGet(tb, e, "/burn?ms=1000")
 	after, err := src.Stats(ctx(tb), "limited")
 	require.NoError(tb, err)
 	assert.Less(tb, (after.CPU - before.CPU).Seconds(), 0.4, "seconds of one CPU in at least one second, with a limit of 0.05")
-}
-
-func memoryBites(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{Memory: 64 << 20})
-	assert.Equal(tb, "16", mustGet(tb, e, "/alloc?mb=16"))
-	_, err := get(tb, e, "/alloc?mb=256")
-	assert.Error(tb, err)
-}
-
-func pidsBites(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{Pids: 40})
-	body, err := get(tb, e, "/fork-bomb?max=100")
-	if err != nil {
-		return // it could not even get the threads to answer with
-	}
-	n, err := strconv.Atoi(body)
-	require.NoError(tb, err)
-	assert.Less(tb, n, 40)
-}
-
-func filesBite(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{Files: 32})
-	n, err := strconv.Atoi(mustGet(tb, e, "/open?n=100"))
-	require.NoError(tb, err)
-	assert.Less(tb, n, 32)
-	assert.Greater(tb, n, 10)
-}
-
-func fileSizeBites(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{FileSize: 1 << 20})
-	assert.Equal(tb, "written", mustGet(tb, e, "/write?bytes=1048576"))
-	body, err := get(tb, e, "/write?bytes=1048577")
-	if err == nil { // the signal SIGXFSZ kills programs that do not ignore it
-		assert.Contains(tb, body, syscall.EFBIG.Error())
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
 )
@@ -63,9 +64,9 @@ func TestContainersAreConfined(t *testing.T) {
 					assert.True(t, writable || strings.HasPrefix(f[3], "ro"), "%s can be written to", line)
 				}
 			}
-			assert.Equal(t, "/tmp", mustGet(t, st.Endpoint, "/cwd"))
+			assert.Equal(t, "/tmp", testcall.MustGet(t, st.Endpoint, "/cwd"))
 			var env map[string]string
-			require.NoError(t, json.Unmarshal([]byte(mustGet(t, st.Endpoint, "/env")), &env))
+			require.NoError(t, json.Unmarshal([]byte(testcall.MustGet(t, st.Endpoint, "/env")), &env))
 			assert.Equal(t, "/tmp", env["HOME"])
 			assert.Equal(t, "/tmp", env["TMPDIR"])
 			if c == faas.ContractHTTP {
@@ -77,7 +78,7 @@ func TestContainersAreConfined(t *testing.T) {
 				assert.True(t, network.Internal, "there is no way out")
 				assert.Equal(t, "false", network.Options["com.docker.network.bridge.enable_icc"], "nor to each other")
 			}
-			assert.Contains(t, mustGet(t, st.Endpoint, fmt.Sprintf("/write?bytes=%d", 65<<20)), "no space left", "/tmp is bounded")
+			assert.Contains(t, testcall.MustGet(t, st.Endpoint, fmt.Sprintf("/write?bytes=%d", 65<<20)), "no space left", "/tmp is bounded")
 		})
 	}
 }
@@ -132,12 +133,12 @@ func TestImages(t *testing.T) {
 	d := open(t, dockerdriver.Options{Pull: dockerdriver.PullNever})
 	ref := image(t, dockerdriver.DefaultHost)
 	own := start(t, d, driver.Task{ID: "own-command", Contract: faas.ContractSocket, Image: ref, StartTimeout: limit})
-	assert.Equal(t, "/", mustGet(t, own.Endpoint, "/cwd"), "the image says where it works")
-	assert.Contains(t, mustGet(t, own.Endpoint, "/env"), `"FROM_IMAGE":"yes"`)
+	assert.Equal(t, "/", testcall.MustGet(t, own.Endpoint, "/cwd"), "the image says where it works")
+	assert.Contains(t, testcall.MustGet(t, own.Endpoint, "/env"), `"FROM_IMAGE":"yes"`)
 	with := task(t, "code-in-image", faas.ContractHTTP)
 	with.Image = ref
 	st := start(t, d, with)
-	assert.Equal(t, "/tmp", mustGet(t, st.Endpoint, "/cwd"))
+	assert.Equal(t, "/tmp", testcall.MustGet(t, st.Endpoint, "/cwd"))
 	_, err := d.Start(ctx(t), driver.Task{ID: "not-executable", Contract: faas.ContractSocket, Image: ref, Command: []string{"/tmp"}})
 	assert.ErrorIs(t, err, faas.ErrInvalidArgument)
 	assert.ErrorContains(t, err, "Permission denied")

@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/dockerengine"
 	require_ "github.com/joinery/faas/internal/require"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
 )
@@ -99,9 +100,9 @@ func TestEngineIsKilled(t *testing.T) {
 	d := open(t, dockerdriver.Options{Host: e.Host()})
 	st := start(t, d, task(t, "i1", faas.ContractSocket))
 	require.NoError(t, e.Kill())
-	mustGet(t, st.Endpoint, "/pid")
+	testcall.MustGet(t, st.Endpoint, "/pid")
 	assert.ErrorIs(t, d.Stop(ctx(t), "i1", 0), faas.ErrUnavailable)
-	mustGet(t, st.Endpoint, "/pid")
+	testcall.MustGet(t, st.Endpoint, "/pid")
 	require.NoError(t, e.Restart(ctx(t)))
 	await(t, d, "the end that was asked for goes on", func(all []driver.Status) bool { return len(all) == 0 })
 	assert.Empty(t, containers(t, e.Host(), ""))
@@ -118,7 +119,7 @@ func TestEngineHangs(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx(t), 100*time.Millisecond)
 	defer cancel()
 	assert.ErrorIs(t, d.Stop(short, "i1", 0), faas.ErrTimeout)
-	mustGet(t, st.Endpoint, "/pid")
+	testcall.MustGet(t, st.Endpoint, "/pid")
 	_, err := d.Start(short, task(t, "i2", faas.ContractSocket))
 	assert.ErrorIs(t, err, faas.ErrTimeout)
 	await(t, d, "the end that was asked for goes on", func(all []driver.Status) bool { return len(all) == 0 })
@@ -204,7 +205,7 @@ func TestEveryVersionOfTheAPI(t *testing.T) {
 	for _, v := range [][2]string{{"1.12", "1.41"}, {"1.24", "1.43"}, {"1.44", "1.52"}, {"1.44", "1.44"}} {
 		d := open(t, dockerdriver.Options{Host: newer(t, v[0], v[1])})
 		st := start(t, d, task(t, "i1", faas.ContractSocket))
-		mustGet(t, st.Endpoint, "/pid")
+		testcall.MustGet(t, st.Endpoint, "/pid")
 		_, err := d.Stats(ctx(t), "i1")
 		assert.NoError(t, err)
 		assert.NoError(t, d.Stop(ctx(t), "i1", time.Minute))

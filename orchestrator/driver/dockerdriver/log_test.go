@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
 )
@@ -60,7 +61,7 @@ func FuzzFrames(f *testing.F) {
 func TestAFloodOfLogs(t *testing.T) {
 	d := open(t, dockerdriver.Options{LogKeep: 1 << 20})
 	st := start(t, d, task(t, "flood", faas.ContractSocket))
-	assert.Equal(t, "flooded", mustGet(t, st.Endpoint, "/flood?bytes=33554432"))
+	assert.Equal(t, "flooded", testcall.MustGet(t, st.Endpoint, "/flood?bytes=33554432"))
 	size := 0
 	for l, err := range d.Logs(ctx(t), "flood", driver.LogOptions{}) {
 		require.NoError(t, err)

@@ -104,29 +104,6 @@ func start(tb testing.TB, d driver.Driver, t driver.Task) driver.Status {
 	return st
 }
 
-// get calls the endpoint; the error is that of a connection that was cut.
-func get(tb testing.TB, e driver.Endpoint, path string) (string, error) {
-	tb.Helper()
-	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, e.Network, e.Address)
-	}}
-	c := &http.Client{Transport: tr, Timeout: limit}
-	resp, err := c.Get("http://function" + path)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return string(body), err
-}
-
-func mustGet(tb testing.TB, e driver.Endpoint, path string) string {
-	tb.Helper()
-	body, err := get(tb, e, path)
-	require.NoError(tb, err)
-	return body
-}
-
 // api calls an engine without the driver.
 func api(tb testing.TB, host, method, path string, q url.Values, in io.Reader, out any) {
 	tb.Helper()

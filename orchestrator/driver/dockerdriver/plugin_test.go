@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin"
 )
@@ -26,17 +27,17 @@ func TestThePluginDies(t *testing.T) {
 	st := start(t, p, task(t, "i1", faas.ContractSocket))
 	paused := start(t, p, task(t, "i2", faas.ContractSocket))
 	require.NoError(t, p.Pause(ctx(t), "i2"))
-	pid := mustGet(t, st.Endpoint, "/pid")
+	pid := testcall.MustGet(t, st.Endpoint, "/pid")
 	require.NoError(t, syscall.Kill(p.Health().PID, syscall.SIGKILL))
-	assert.Equal(t, pid, mustGet(t, st.Endpoint, "/pid"), "the plugin is not on the data path")
+	assert.Equal(t, pid, testcall.MustGet(t, st.Endpoint, "/pid"), "the plugin is not on the data path")
 	require.Eventually(t, func() bool { h := p.Health(); return h.Healthy && h.Restarts == 1 }, limit, time.Millisecond)
 	third := start(t, p, task(t, "i3", faas.ContractSocket)) // by the next plugin
 	await(t, p, "all are there", func(all []driver.Status) bool { return len(all) == 3 })
 	require.NoError(t, p.Resume(ctx(t), "i2"))
 	for _, e := range []driver.Endpoint{st.Endpoint, paused.Endpoint, third.Endpoint} {
-		mustGet(t, e, "/pid")
+		testcall.MustGet(t, e, "/pid")
 	}
-	_, _ = get(t, st.Endpoint, "/exit?code=4")
+	_, _ = testcall.Get(t, st.Endpoint, "/exit?code=4")
 	await(t, p, "the end of an adopted instance", ended("i1"))
 	dirs, err := filepath.Glob(dir + "/*/*")
 	require.NoError(t, err)

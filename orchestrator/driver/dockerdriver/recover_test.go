@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
 )
@@ -50,7 +51,7 @@ func TestRecover(t *testing.T) {
 	second := open(t, dockerdriver.Options{Dir: dir})
 	_, err = second.Recover(ctx(t), "kit-owner", handles)
 	require.ErrorIs(t, err, faas.ErrUnavailable, "its owner lives")
-	_, _ = get(t, before["exits"].Endpoint, "/exit?code=7")
+	_, _ = testcall.Get(t, before["exits"].Endpoint, "/exit?code=7")
 	dockerdriver.Die(first)
 
 	other := open(t, dockerdriver.Options{Dir: dir})
@@ -88,7 +89,7 @@ func TestRecover(t *testing.T) {
 	}
 	require.NoError(t, second.Resume(ctx(t), "paused"))
 	for _, id := range []string{"runs", "web", "paused"} {
-		mustGet(t, before[id].Endpoint, "/pid")
+		testcall.MustGet(t, before[id].Endpoint, "/pid")
 		require.NoError(t, second.Stop(ctx(t), id, time.Minute))
 	}
 	// The end of an adopted one is seen.
@@ -118,7 +119,7 @@ func TestAnAdoptedInstanceEnds(t *testing.T) {
 	for s, err := range second.Watch(watching) {
 		require.NoError(t, err)
 		if s.State == driver.StateRunning {
-			_, _ = get(t, st.Endpoint, "/exit?code=9")
+			_, _ = testcall.Get(t, st.Endpoint, "/exit?code=9")
 			continue
 		}
 		assert.Equal(t, 9, s.Exit.Code)

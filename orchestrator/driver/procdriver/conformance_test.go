@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin/driverplugintest"
@@ -139,8 +140,7 @@ func harnessIn(dir string, c faas.Contract, noCgroups bool) drivertest.Harness {
 			return behaviour(tb, c, b)
 		},
 		Leftovers: func(tb testing.TB) []string { return leftovers(tb, dir, groups) },
-		Limits: map[string]func(testing.TB, driver.Driver){
-			"milliCPU": cpuBites, "memory": memoryBites, "pids": pidsBites, "files": filesBite, "fileSize": fileSizeBites},
+		Limits:    testcall.Limits(limited, cpuBites),
 	}
 }
 
@@ -245,9 +245,9 @@ func limited(tb testing.TB, d driver.Driver, l faas.Resources) driver.Endpoint {
 
 func cpuBites(tb testing.TB, d driver.Driver) {
 	e := limited(tb, d, faas.Resources{MilliCPU: 50})
-	pid := mustGet(tb, e, "/pid")
+	pid := testcall.MustGet(tb, e, "/pid")
 	began, before := time.Now(), cpuTime(tb, pid)
-	mustGet(tb, e, "/burn?ms=500")
+	testcall.MustGet(tb, e, "/burn?ms=500")
 	share := (cpuTime(tb, pid) - before).Seconds() / time.Since(began).Seconds()
 	assert.Less(tb, share, 0.2, "of one CPU, with a limit of 0.05")
 }
@@ -262,39 +262,4 @@ func cpuTime(tb testing.TB, pid string) time.Duration {
 		sum += time.Duration(n) * 10 * time.Millisecond
 	}
 	return sum
-}
-
-func memoryBites(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{Memory: 64 << 20})
-	assert.Equal(tb, "16", mustGet(tb, e, "/alloc?mb=16"))
-	_, err := get(tb, e, "/alloc?mb=256")
-	assert.Error(tb, err)
-}
-
-func pidsBites(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{Pids: 40})
-	body, err := get(tb, e, "/fork-bomb?max=100")
-	if err != nil {
-		return // it could not even get the threads to answer with
-	}
-	n, err := strconv.Atoi(body)
-	require.NoError(tb, err)
-	assert.Less(tb, n, 40)
-}
-
-func filesBite(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{Files: 32})
-	n, err := strconv.Atoi(mustGet(tb, e, "/open?n=100"))
-	require.NoError(tb, err)
-	assert.Less(tb, n, 32)
-	assert.Greater(tb, n, 10)
-}
-
-func fileSizeBites(tb testing.TB, d driver.Driver) {
-	e := limited(tb, d, faas.Resources{FileSize: 1 << 20})
-	assert.Equal(tb, "written", mustGet(tb, e, "/write?bytes=1048576"))
-	body, err := get(tb, e, "/write?bytes=1048577")
-	if err == nil { // the signal SIGXFSZ kills programs that do not ignore it
-		assert.Contains(tb, body, syscall.EFBIG.Error())
-	}
 }

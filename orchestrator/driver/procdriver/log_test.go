@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/procdriver"
 )
@@ -35,7 +36,7 @@ func logs(t *testing.T, d *procdriver.Driver, o driver.LogOptions) (lines []driv
 func TestLogLines(t *testing.T) {
 	d := open(t, nil)
 	st := sh(t, d, `printf 'a\n\n\000\377b\r\nlast without newline' >&2`)
-	mustGet(t, st.Endpoint, "/")
+	testcall.MustGet(t, st.Endpoint, "/")
 	var got []string
 	for _, l := range logs(t, d, driver.LogOptions{}) {
 		assert.Zero(t, l.Dropped)
@@ -52,7 +53,7 @@ func TestLogLines(t *testing.T) {
 func TestLongLinesAreCut(t *testing.T) {
 	d := open(t, nil)
 	st := sh(t, d, `head -c 65536 /dev/zero >&2; echo >&2; head -c 65537 /dev/zero >&2; echo >&2; head -c 3000000 /dev/zero | tr '\0' x >&2; echo >&2; echo short >&2`)
-	mustGet(t, st.Endpoint, "/")
+	testcall.MustGet(t, st.Endpoint, "/")
 	lines := logs(t, d, driver.LogOptions{})
 	require.Len(t, lines, 4)
 	for n, cut := range []bool{false, true, true, false} {
@@ -69,7 +70,7 @@ func TestRateCap(t *testing.T) {
 	const lines = 20_000
 	d := open(t, &procdriver.Options{LogRate: 10_000})
 	st := sh(t, d, fmt.Sprintf(`seq %d >&2; echo the end >&2`, lines))
-	mustGet(t, st.Endpoint, "/")
+	testcall.MustGet(t, st.Endpoint, "/")
 	sum, dropped := int64(0), int64(0)
 	got := logs(t, d, driver.LogOptions{})
 	for _, l := range got {
@@ -84,7 +85,7 @@ func TestRateCap(t *testing.T) {
 func TestKeepCap(t *testing.T) {
 	d := open(t, &procdriver.Options{LogKeep: 1000, LogRate: 1 << 30})
 	st := sh(t, d, `seq 1000 >&2`)
-	mustGet(t, st.Endpoint, "/")
+	testcall.MustGet(t, st.Endpoint, "/")
 	got := logs(t, d, driver.LogOptions{})
 	assert.Equal(t, "1000", got[len(got)-1].Text)
 	assert.Less(t, len(got), 20)
@@ -102,7 +103,7 @@ func TestFlood(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	const size = 256 << 20
-	assert.Equal(t, "flooded", mustGet(t, st.Endpoint, fmt.Sprintf("/flood?bytes=%d", size)))
+	assert.Equal(t, "flooded", testcall.MustGet(t, st.Endpoint, fmt.Sprintf("/flood?bytes=%d", size)))
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	assert.Less(t, int64(after.HeapInuse)-int64(before.HeapInuse), int64(8<<20))

@@ -4,7 +4,6 @@ package procdriver_test
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -86,27 +85,6 @@ func client(tb testing.TB, e driver.Endpoint) *http.Client {
 	}}
 	tb.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: limit}
-}
-
-// get calls the endpoint; the error is that of a connection that was cut.
-func get(tb testing.TB, e driver.Endpoint, path string) (string, error) {
-	tb.Helper()
-	c := client(tb, e)
-	defer c.CloseIdleConnections()
-	resp, err := c.Get("http://function" + path)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return string(body), err
-}
-
-func mustGet(tb testing.TB, e driver.Endpoint, path string) string {
-	tb.Helper()
-	body, err := get(tb, e, path)
-	require.NoError(tb, err)
-	return body
 }
 
 // self is the path of this program, to run as a function.

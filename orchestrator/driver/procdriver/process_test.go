@@ -20,6 +20,7 @@ import (
 
 	"github.com/joinery/faas"
 	need "github.com/joinery/faas/internal/require"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/procdriver"
 )
@@ -135,7 +136,7 @@ func TestCommandIsFoundInItsPath(t *testing.T) {
 		"plain": {Command: []string{filepath.Join(dir, "fn")}},
 	} {
 		tk.ID, tk.Contract = id, faas.ContractInherit
-		assert.NotEmpty(t, mustGet(t, start(t, d, tk).Endpoint, "/pid"))
+		assert.NotEmpty(t, testcall.MustGet(t, start(t, d, tk).Endpoint, "/pid"))
 	}
 }
 
@@ -217,8 +218,8 @@ func TestForkBomb(t *testing.T) {
 	tk := task(t, "bomb", faas.ContractInherit)
 	tk.Limits.Pids = 64
 	st := start(t, d, tk)
-	pid := mustGet(t, st.Endpoint, "/pid")
-	_, _ = get(t, st.Endpoint, "/fork-bomb?max=1000") // it may not survive that itself
+	pid := testcall.MustGet(t, st.Endpoint, "/pid")
+	_, _ = testcall.Get(t, st.Endpoint, "/fork-bomb?max=1000") // it may not survive that itself
 	require.NoError(t, d.Stop(ctx(t), "bomb", 0))
 	gone(t, pid)
 }
@@ -239,7 +240,7 @@ func TestLockedDirectoriesAreRemoved(t *testing.T) {
 	d := open(t, nil)
 	st := start(t, d, driver.Task{ID: "i1", Contract: faas.ContractStdio,
 		Command: []string{"sh", "-c", "mkdir -p a/b && touch a/b/c && chmod 0 a/b a && echo done"}})
-	assert.Equal(t, "done\n", mustGet(t, st.Endpoint, "/"))
+	assert.Equal(t, "done\n", testcall.MustGet(t, st.Endpoint, "/"))
 	require.NoError(t, d.Stop(ctx(t), "i1", time.Second))
 	assert.NoDirExists(t, filepath.Dir(st.Endpoint.Address))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin"
 	"github.com/joinery/faas/orchestrator/driver/driverplugin/driverplugintest"
@@ -100,19 +101,19 @@ func adoption(t *testing.T, args []string) {
 		k.Labels = map[string]string{"a": "b"}
 		st := begin(t, p, k)
 		before, known = append(before, st), append(known, handle(t, p, k.ID))
-		pids = append(pids, mustGet(t, st.Endpoint, "/pid"))
+		pids = append(pids, testcall.MustGet(t, st.Endpoint, "/pid"))
 	}
-	stray := mustGet(t, begin(t, p, task(t, "stray", faas.ContractInherit)).Endpoint, "/pid")
+	stray := testcall.MustGet(t, begin(t, p, task(t, "stray", faas.ContractInherit)).Endpoint, "/pid")
 	calls := begin(t, p, stdio(t, "calls"))
 	known = append(known, handle(t, p, "calls"))
 	lostID := begin(t, p, task(t, "lost", faas.ContractInherit))
 	known = append(known, handle(t, p, "lost"))
-	mustPID, err := strconv.Atoi(mustGet(t, lostID.Endpoint, "/pid"))
+	mustPID, err := strconv.Atoi(testcall.MustGet(t, lostID.Endpoint, "/pid"))
 	require.NoError(t, err)
 	require.NoError(t, p.Detach())
 	waitForOrphans(t, dir)
-	assert.Equal(t, pids[0], mustGet(t, before[0].Endpoint, "/pid"), "it serves without a driver")
-	mustGet(t, before[0].Endpoint, "/log?stream=stdout&text=between")
+	assert.Equal(t, pids[0], testcall.MustGet(t, before[0].Endpoint, "/pid"), "it serves without a driver")
+	testcall.MustGet(t, before[0].Endpoint, "/log?stream=stdout&text=between")
 	require.NoError(t, syscall.Kill(mustPID, syscall.SIGKILL))
 	gone(t, strconv.Itoa(mustPID))
 
@@ -143,11 +144,11 @@ func adoption(t *testing.T, args []string) {
 		assert.Equal(t, st.Endpoint, now.Endpoint)
 		assert.Equal(t, st.Labels, now.Labels)
 		assert.Equal(t, driver.StateRunning, now.State)
-		assert.Equal(t, pids[i], mustGet(t, now.Endpoint, "/pid"))
+		assert.Equal(t, pids[i], testcall.MustGet(t, now.Endpoint, "/pid"))
 		assert.Equal(t, known[i], handle(t, d, st.ID))
 	}
-	assert.Contains(t, mustGet(t, calls.Endpoint, "/env"), "HOME", "a stdio instance is served again")
-	mustGet(t, before[0].Endpoint, "/log?stream=stderr&text=after")
+	assert.Contains(t, testcall.MustGet(t, calls.Endpoint, "/env"), "HOME", "a stdio instance is served again")
+	testcall.MustGet(t, before[0].Endpoint, "/log?stream=stderr&text=after")
 	require.Eventually(t, func() bool {
 		var text []string
 		for l, err := range d.Logs(ctx(t), "kept-0", driver.LogOptions{}) {
@@ -158,7 +159,7 @@ func adoption(t *testing.T, args []string) {
 		return strings.Contains(all, "stdout between") && strings.Contains(all, "stderr after")
 	}, limit, time.Millisecond, "what it wrote meanwhile and since is in the log")
 
-	_, _ = get(t, before[1].Endpoint, "/exit?code=7")
+	_, _ = testcall.Get(t, before[1].Endpoint, "/exit?code=7")
 	if exit := ended(t, d, "kept-1"); exit.Reason != driver.ExitLost { // kernels before 6.15 may not tell
 		assert.Equal(t, driver.ExitExited, exit.Reason)
 		assert.Equal(t, 7, exit.Code)
@@ -192,17 +193,17 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	for _, l := range found.Lost {
 		assert.ErrorIs(t, l.Err, faas.ErrConflict)
 	}
-	mustGet(t, living.Endpoint, "/pid")
-	pid := mustGet(t, others.Endpoint, "/pid")
+	testcall.MustGet(t, living.Endpoint, "/pid")
+	pid := testcall.MustGet(t, others.Endpoint, "/pid")
 	require.NoError(t, d.Close())
 
 	next, found := former(t, dir, "third"), driver.Recovery{}
 	require.NoError(t, next.Close())
-	mustGet(t, others.Endpoint, "/pid")
+	testcall.MustGet(t, others.Endpoint, "/pid")
 	require.NoError(t, alive.Close())
 	_, found = successor(t, dir, "other", false, h2)
 	assert.Equal(t, []string{"i2"}, found.Adopted)
-	assert.Equal(t, pid, mustGet(t, others.Endpoint, "/pid"))
+	assert.Equal(t, pid, testcall.MustGet(t, others.Endpoint, "/pid"))
 }
 
 func TestRecoverRefuses(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/joinery/faas"
 	need "github.com/joinery/faas/internal/require"
+	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/procdriver"
 )
@@ -70,10 +71,10 @@ func TestStdioAnswers(t *testing.T) {
 		})
 	}
 	t.Run("a long answer is passed on", func(t *testing.T) {
-		assert.Len(t, mustGet(t, st.Endpoint, "/big?kb=3000"), 3000<<10)
+		assert.Len(t, testcall.MustGet(t, st.Endpoint, "/big?kb=3000"), 3000<<10)
 	})
 	t.Run("a long answer that fails is cut", func(t *testing.T) {
-		_, err := get(t, st.Endpoint, "/big?kb=3000&code=1")
+		_, err := testcall.Get(t, st.Endpoint, "/big?kb=3000&code=1")
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	})
 	t.Run("a body nobody reads", func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestStdioCallerGoesAway(t *testing.T) {
 			cancel()
 			assert.Error(t, <-done)
 			gone(t, pid)
-			assert.Equal(t, "", mustGet(t, st.Endpoint, "/echo"), "the slot is free again")
+			assert.Equal(t, "", testcall.MustGet(t, st.Endpoint, "/echo"), "the slot is free again")
 		})
 	}
 }
@@ -141,7 +142,7 @@ func TestStdioStop(t *testing.T) {
 			require.NoError(t, d.Stop(ctx(t), "i1", grace))
 			assert.Error(t, <-done)
 			assert.Contains(t, []string{"", "Z"}, state(pid))
-			_, err := get(t, st.Endpoint, "/")
+			_, err := testcall.Get(t, st.Endpoint, "/")
 			assert.Error(t, err)
 		})
 	}
@@ -153,7 +154,7 @@ func TestStdioConcurrency(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			body, err := get(t, st.Endpoint, "/overlap")
+			body, err := testcall.Get(t, st.Endpoint, "/overlap")
 			assert.NoError(t, err)
 			assert.Equal(t, "alone", body)
 		})
@@ -171,7 +172,7 @@ func TestStdioDaemons(t *testing.T) {
 			}
 			st := start(t, d, stdio(t, "i1"))
 			for range 10 {
-				pid := mustGet(t, st.Endpoint, "/daemon")
+				pid := testcall.MustGet(t, st.Endpoint, "/daemon")
 				require.NotEmpty(t, pid)
 				assert.Contains(t, []string{"", "Z"}, state(pid))
 				gone(t, pid)
@@ -188,10 +189,10 @@ func TestStdioMemory(t *testing.T) {
 	tk := stdio(t, "i1")
 	tk.Limits = faas.Resources{Memory: 64 << 20, Pids: 100, MilliCPU: 4000}
 	st := start(t, d, tk)
-	assert.Equal(t, "8", mustGet(t, st.Endpoint, "/alloc?mb=8"))
-	assert.Equal(t, "out of memory\n", mustGet(t, st.Endpoint, "/alloc?mb=256"))
-	assert.Equal(t, "8", mustGet(t, st.Endpoint, "/alloc?mb=8"), "the next call is served")
-	assert.Equal(t, "exit status 4\nso far", mustGet(t, st.Endpoint, "/exit?code=4"), "an old kill is not held against it")
+	assert.Equal(t, "8", testcall.MustGet(t, st.Endpoint, "/alloc?mb=8"))
+	assert.Equal(t, "out of memory\n", testcall.MustGet(t, st.Endpoint, "/alloc?mb=256"))
+	assert.Equal(t, "8", testcall.MustGet(t, st.Endpoint, "/alloc?mb=8"), "the next call is served")
+	assert.Equal(t, "exit status 4\nso far", testcall.MustGet(t, st.Endpoint, "/exit?code=4"), "an old kill is not held against it")
 }
 
 func TestStdioManyCalls(t *testing.T) {
