@@ -7,6 +7,8 @@
 //		t.Error("the kit passes a registry that forgets aliases")
 //	}
 //
+// [WantNoticed] does so for all clauses of a kit and the doubles that break each.
+//
 // A clause that waits before it gives up costs no real time when the double lives in
 // memory and Run is called inside a testing/synctest bubble.
 package recordtb
