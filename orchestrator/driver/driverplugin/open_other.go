@@ -21,3 +21,11 @@ func Open(_ context.Context, path string, o *Options) (*Plugin, error) {
 	}
 	return nil, faas.Errorf(component, "open", path, faas.ErrUnimplemented, "driver plugins need Linux, this is %s", runtime.GOOS)
 }
+
+// Health returns no process.
+func (p *Plugin) Health() Health { return Health{} }
+
+// Detach returns ErrUnimplemented on this operating system.
+func (p *Plugin) Detach() error {
+	return faas.Errorf(component, "detach", "", faas.ErrUnimplemented, "driver plugins need Linux, this is %s", runtime.GOOS)
+}

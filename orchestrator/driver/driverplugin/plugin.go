@@ -67,19 +67,6 @@ var (
 	_ driver.StatsSource = (*Plugin)(nil)
 )
 
-// Health is the state of a plugin's process.
-type Health struct {
-	// PID is the process; 0 while there is none.
-	PID int
-	// Healthy: it runs and gives signs of life.
-	Healthy bool
-	// Restarts counts the processes that were replaced.
-	Restarts int
-	// NextStart is when the next process is started while there is none, and Err why there is none.
-	NextStart time.Time
-	Err       error
-}
-
 // Health returns the state of the process now.
 func (p *Plugin) Health() Health {
 	p.mu.Lock()
