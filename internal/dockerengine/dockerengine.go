@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package dockerengine finds the Docker Engine of this machine, and starts private ones that tests
 // and fault runs may stop, kill and starve.
 //
