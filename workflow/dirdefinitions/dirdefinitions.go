@@ -41,6 +41,7 @@ import (
 
 	"github.com/joinery/faas"
 	"github.com/joinery/faas/internal/disk"
+	"github.com/joinery/faas/internal/versionlist"
 	"github.com/joinery/faas/workflow"
 	"github.com/joinery/faas/workflow/internal/catalog"
 )
@@ -215,7 +216,8 @@ func versionOf(name string) (uint64, bool) {
 	if !ok {
 		return 0, false
 	}
-	return catalog.Number(number)
+	n := versionlist.Number(number)
+	return n, n > 0
 }
 
 // load reads everything into the catalog, and removes what killed writers left. The error names every fault.

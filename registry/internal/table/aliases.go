@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/versionlist"
 	"github.com/joinery/faas/registry"
 )
 
@@ -19,12 +20,12 @@ func (t *Table) SetAlias(ctx context.Context, a registry.Alias, o *registry.Alia
 		return registry.Alias{}, errClosed(op)
 	}
 	err := validateAlias(a.Ref)
-	if isNumber(a.Ref.Version) {
+	if versionlist.IsNumber(a.Ref.Version) {
 		err = errors.Join(err, fmt.Errorf("the alias %q is a number: numbers are versions", a.Ref.Version))
 	}
 	if terr := faas.ValidateName("target", a.Target); terr != nil {
 		err = errors.Join(err, terr)
-	} else if !isNumber(a.Target) {
+	} else if !versionlist.IsNumber(a.Target) {
 		err = errors.Join(err, fmt.Errorf("the target %q is not a version number", a.Target))
 	}
 	if err != nil {
@@ -35,7 +36,7 @@ func (t *Table) SetAlias(ctx context.Context, a registry.Alias, o *registry.Alia
 	var set registry.Alias
 	err = t.write(ctx, op, ref, func(b *batch) error {
 		f := b.function(k)
-		v := f.version(number(a.Target))
+		v := f.version(versionlist.Number(a.Target))
 		if v == nil {
 			target := ref
 			target.Version = a.Target

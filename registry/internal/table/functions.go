@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/versionlist"
 	"github.com/joinery/faas/registry"
 )
 
@@ -76,7 +77,7 @@ func (t *Table) Delete(ctx context.Context, ref faas.Ref, o *registry.DeleteOpti
 	if err := ref.Validate(); err != nil {
 		return invalid(op, err)
 	}
-	if ref.Version != "" && !isNumber(ref.Version) {
+	if ref.Version != "" && !versionlist.IsNumber(ref.Version) {
 		return fail(op, ref, faas.ErrInvalidArgument, "use DeleteAlias for an alias", "%q is not a version number", ref.Version)
 	}
 	k := key{ref.Namespace, ref.Name}

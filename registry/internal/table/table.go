@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/versionlist"
 	"github.com/joinery/faas/registry"
 )
 
@@ -137,7 +138,7 @@ func (s *FunctionState) restore(revision faas.Revision) (*function, error) {
 	f := &function{last: s.Last, versions: make([]*version, 0, len(s.Versions)), aliases: make(map[string]*alias, len(s.Aliases))}
 	previous := uint64(0)
 	for _, fn := range s.Versions {
-		n := number(fn.Ref.Version)
+		n := versionlist.Number(fn.Ref.Version)
 		if n <= previous || n > s.Last || fn.Revision > revision {
 			return nil, fmt.Errorf("version %q of revision %d is out of order (last version %d, last revision %d)", fn.Ref.Version, fn.Revision, s.Last, revision)
 		}
@@ -145,7 +146,7 @@ func (s *FunctionState) restore(revision faas.Revision) (*function, error) {
 		f.versions = append(f.versions, &version{n, fn})
 	}
 	for _, a := range s.Aliases {
-		target := f.version(number(a.Target))
+		target := f.version(versionlist.Number(a.Target))
 		if target == nil || a.Revision > revision {
 			return nil, fmt.Errorf("alias %q points to %q, which does not exist", a.Ref.Version, a.Target)
 		}
@@ -183,8 +184,8 @@ func (f *function) resolve(s string) *version {
 	switch {
 	case s == "":
 		return f.latest()
-	case isNumber(s):
-		return f.version(number(s))
+	case versionlist.IsNumber(s):
+		return f.version(versionlist.Number(s))
 	}
 	if a := f.aliases[s]; a != nil {
 		return a.target
@@ -208,26 +209,4 @@ func (f *function) version(n uint64) *version {
 
 func (f *function) find(n uint64) (int, bool) {
 	return slices.BinarySearchFunc(f.versions, n, func(v *version, n uint64) int { return cmp.Compare(v.number, n) })
-}
-
-// isNumber reports whether s has the form of a number, and so is never an alias.
-func isNumber(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// number reads a version number as the registry writes it; 0 if s is anything else.
-func number(s string) uint64 {
-	if !isNumber(s) || s[0] == '0' || len(s) > 19 { // 19 digits fit
-		return 0
-	}
-	var n uint64
-	for i := 0; i < len(s); i++ {
-		n = n*10 + uint64(s[i]-'0')
-	}
-	return n
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/joinery/faas"
+	"github.com/joinery/faas/internal/versionlist"
 	"github.com/joinery/faas/workflow"
 )
 
@@ -62,8 +63,8 @@ func New(languages *workflow.Languages, keeper Keeper) *Catalog {
 
 // Load adds a version that was kept before. Only before the catalog is used. ErrCorrupt for one that is there already.
 func (c *Catalog) Load(d workflow.Definition) error {
-	n, ok := Number(d.Ref.Version)
-	if !ok {
+	n := versionlist.Number(d.Ref.Version)
+	if n == 0 {
 		return fail("load", d.Ref, faas.ErrCorrupt, "", "%q is not a version number", d.Ref.Version)
 	}
 	f := c.flow(key{d.Ref.Namespace, d.Ref.Name})
@@ -96,12 +97,6 @@ func (c *Catalog) flow(k key) *flow {
 
 func (f *flow) find(n uint64) (int, bool) {
 	return slices.BinarySearchFunc(f.versions, n, func(v version, n uint64) int { return cmp.Compare(v.number, n) })
-}
-
-// Number reads a version number as it is written: from 1, without a sign or leading zeros.
-func Number(s string) (uint64, bool) {
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil && n > 0 && strconv.FormatUint(n, 10) == s
 }
 
 func fail(op string, ref faas.Ref, class error, next, format string, args ...any) error {
@@ -184,8 +179,7 @@ func (c *Catalog) lookup(op string, ref faas.Ref) (f *flow, i int, err error) {
 	if ref.Version == "" {
 		return f, len(f.versions) - 1, nil
 	}
-	n, _ := Number(ref.Version)
-	i, ok := f.find(n)
+	i, ok := f.find(versionlist.Number(ref.Version))
 	if !ok {
 		return nil, 0, fail(op, ref, faas.ErrNotFound, "list the workflow's versions", "no such version")
 	}
@@ -200,7 +194,7 @@ func check(op string, ref faas.Ref) error {
 	if ref.Version == "" {
 		return nil
 	}
-	if _, ok := Number(ref.Version); !ok {
+	if versionlist.Number(ref.Version) == 0 {
 		return invalid(op, faas.Errorf("workflow registry", "validate", "version", faas.ErrInvalidArgument, "%q is not a number from 1", ref.Version))
 	}
 	return nil
