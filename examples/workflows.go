@@ -120,12 +120,12 @@ func (d *demo) runWorkflows(ctx context.Context) error {
 	var reports []string
 	for _, name := range []string{"texts", "texts-in-go"} {
 		var report string
-		ref, err := d.execute(ctx, name, splitInput{Directory: "texts"}, &report)
+		run, err := d.execute(ctx, name, splitInput{Directory: "texts"}, &report)
 		if err != nil {
 			return err
 		}
 		reports = append(reports, report)
-		if err := d.draw(ctx, ref, name); err != nil {
+		if err := d.draw(ctx, name, run); err != nil {
 			return err
 		}
 	}
@@ -155,26 +155,26 @@ func (d *demo) runWorkflows(ctx context.Context) error {
 	return nil
 }
 
-// execute runs a workflow to its end and prints what became of it.
-func (d *demo) execute(ctx context.Context, name string, in, out any) (workflow.ExecutionRef, error) {
+// execute runs a workflow to its end, prints what became of it, and returns what its log says.
+func (d *demo) execute(ctx context.Context, name string, in, out any) (*history.Run, error) {
 	input, err := workflow.MarshalPayload(in)
 	if err != nil {
-		return workflow.ExecutionRef{}, err
+		return nil, err
 	}
 	ref, err := d.flows.Start(ctx, workflow.StartRequest{Workflow: faas.Ref{Name: name}, Input: input})
 	if err != nil {
-		return ref, err
+		return nil, err
 	}
 	x, err := d.flows.Wait(ctx, ref)
 	if err != nil {
-		return ref, err
+		return nil, err
 	}
 	if x.Status != workflow.StatusSucceeded {
-		return ref, fmt.Errorf("workflow %s: %s: %w", name, x.Status, x.Failure)
+		return nil, fmt.Errorf("workflow %s: %s: %w", name, x.Status, x.Failure)
 	}
 	log, err := history.Events(ctx, d.flows, ref)
 	if err != nil {
-		return ref, err
+		return nil, err
 	}
 	run := history.Summarize(log)
 	fmt.Printf("  %-12s %s, %d steps in %v", name, x.Status, len(log)-2, run.Ended.Sub(run.Started).Round(time.Millisecond))
@@ -182,12 +182,12 @@ func (d *demo) execute(ctx context.Context, name string, in, out any) (workflow.
 		fmt.Printf(" (%s)", x.Note)
 	}
 	fmt.Println()
-	return ref, x.Output.Unmarshal(ctx, out)
+	return run, x.Output.Unmarshal(ctx, out)
 }
 
 // draw writes the graph of an execution as an SVG image: that of its definition if it has
 // one, else that of what happened.
-func (d *demo) draw(ctx context.Context, ref workflow.ExecutionRef, name string) error {
+func (d *demo) draw(ctx context.Context, name string, run *history.Run) error {
 	def, err := d.definitions.Get(ctx, faas.Ref{Name: name})
 	if err != nil {
 		return err
@@ -196,14 +196,11 @@ func (d *demo) draw(ctx context.Context, ref workflow.ExecutionRef, name string)
 	if err != nil {
 		return err
 	}
-	log, err := history.Events(ctx, d.flows, ref)
-	if err != nil {
-		return err
-	}
-	run := history.Summarize(log)
-	graph := run.Graph()
+	var graph *workflow.Graph
 	if g, ok := program.(workflow.Grapher); ok {
 		graph = g.Graph()
+	} else {
+		graph = run.Graph()
 	}
 	file, err := os.Create(filepath.Join(d.out, "joinery-"+name+".svg"))
 	if err != nil {

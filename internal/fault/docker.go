@@ -137,13 +137,13 @@ func dockerEngine() (figures []Figure, err error) {
 			if err := w.scaleToZero(); err != nil {
 				return err
 			}
-			empty, err := fill(w.engine.Data())
-			if err != nil {
+			ballast := filepath.Join(w.engine.Data(), "ballast")
+			if err := fillDisk(ballast); err != nil {
 				return err
 			}
 			clear, err := w.refused(faas.ErrExhausted)
 			is("full-disk-is-exhausted", clear)
-			return errors.Join(err, empty())
+			return errors.Join(err, os.Remove(ballast))
 		}},
 		{"removed", func() error {
 			all, err := w.containers()
@@ -190,21 +190,4 @@ func dockerEngine() (figures []Figure, err error) {
 	}
 	left, err := w.containers()
 	return append(figures, Figure{Name: "docker-engine-containers-left", Value: float64(len(left)), Unit: "containers", Op: "==", Bound: 0}), err
-}
-
-// fill takes the last byte of a file system, and returns what gives it back.
-func fill(dir string) (empty func() error, err error) {
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	chunk := make([]byte, 1<<20)
-	for size := len(chunk); size >= 512; {
-		if _, err := f.Write(chunk[:size]); err != nil {
-			size /= 2
-		}
-	}
-	return func() error { return os.Remove(path) }, nil
 }

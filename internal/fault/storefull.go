@@ -98,15 +98,20 @@ func diskFull() ([]Figure, error) {
 	}, nil
 }
 
-// fillDisk writes a file until the file system has no space.
+// fillDisk writes a file until the file system has no space, to the last of its 512 bytes.
 func fillDisk(name string) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	block := make([]byte, 4096)
-	for n := 0; n < 1<<20; n++ {
-		if _, err := f.Write(block); err != nil {
+	chunk := make([]byte, 1<<20)
+	for written, size := 0, len(chunk); written < 4<<30; {
+		n, err := f.Write(chunk[:size])
+		written += n
+		if err == nil {
+			continue
+		}
+		if size /= 2; size < 512 {
 			return f.Close()
 		}
 	}

@@ -2,21 +2,22 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	engine "github.com/joinery/faas/internal/require"
 )
 
 func TestSuites(t *testing.T) {
 	for _, s := range suites() {
 		t.Run(s.name, func(t *testing.T) {
 			folder, err := folderOf(s, "")
-			if errors.Is(err, errNoData) {
-				t.Skip(err)
-			}
+			engine.Engine(t, "data", !errors.Is(err, errNoData), fmt.Sprint(err))
 			require.NoError(t, err)
 			var counts tally
 			require.NoError(t, s.run(folder, &counts))

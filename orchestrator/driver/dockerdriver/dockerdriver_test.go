@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/joinery/faas"
+	require_ "github.com/joinery/faas/internal/require"
 	"github.com/joinery/faas/internal/testfunction/testcall"
 	"github.com/joinery/faas/orchestrator/driver"
 	"github.com/joinery/faas/orchestrator/driver/dockerdriver"
@@ -85,9 +86,7 @@ func TestContainersAreConfined(t *testing.T) {
 
 // TestTheSocketsDirectoryIsSealed: once its socket is there, an instance cannot fill this machine's disk.
 func TestTheSocketsDirectoryIsSealed(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can take the directory away")
-	}
+	require_.Engine(t, "root", os.Getuid() == 0, "only root can take the directory away")
 	dir := shortDir(t)
 	d := open(t, dockerdriver.Options{Dir: dir})
 	start(t, d, task(t, "sealed", faas.ContractSocket))
