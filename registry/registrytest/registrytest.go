@@ -15,7 +15,6 @@ package registrytest
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -136,18 +135,10 @@ func revision(tb testing.TB, r registry.Registry) faas.Revision {
 // wantSame checks that two records are the same, the time zone of Created aside.
 func wantSame(tb testing.TB, what string, got, want faas.Function) {
 	tb.Helper()
-	if !got.Created.Equal(want.Created) {
-		tb.Errorf("%s: created %v, want %v", what, got.Created, want.Created)
-	}
-	got.Created = want.Created
-	if !reflect.DeepEqual(got, want) {
-		tb.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
-	}
+	kit.WantSame(tb, what, got, want, func(fn *faas.Function) *time.Time { return &fn.Created })
 }
 
 func wantNumber(tb testing.TB, what string, fn faas.Function, version string) {
 	tb.Helper()
-	if fn.Ref.Version != version {
-		tb.Errorf("%s: version %q, want %q", what, fn.Ref.Version, version)
-	}
+	kit.WantNumber(tb, what, fn.Ref, version)
 }

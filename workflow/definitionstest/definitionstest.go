@@ -14,7 +14,6 @@ package definitionstest
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -136,18 +135,10 @@ func wantClass(tb testing.TB, err error, class error, format string, args ...any
 // wantSame checks that two records are the same, the time zone of Created aside.
 func wantSame(tb testing.TB, what string, got, want workflow.Definition) {
 	tb.Helper()
-	if !got.Created.Equal(want.Created) {
-		tb.Errorf("%s: created %v, want %v", what, got.Created, want.Created)
-	}
-	got.Created = want.Created
-	if !reflect.DeepEqual(got, want) {
-		tb.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
-	}
+	kit.WantSame(tb, what, got, want, func(d *workflow.Definition) *time.Time { return &d.Created })
 }
 
 func wantNumber(tb testing.TB, what string, d workflow.Definition, version string) {
 	tb.Helper()
-	if d.Ref.Version != version {
-		tb.Errorf("%s: version %q, want %q", what, d.Ref.Version, version)
-	}
+	kit.WantNumber(tb, what, d.Ref, version)
 }
